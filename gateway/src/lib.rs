@@ -1,0 +1,1 @@
+//! The edge: one door for REST, gRPC and gRPC-Web.

@@ -1,0 +1,1 @@
+//! The plumbing: serving, calling, identity, telemetry, configuration.
