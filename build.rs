@@ -29,6 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".google.api.HttpBody.data")
+        // Ordered, because a request is hashed by its bytes to tell a repetition from a reused key.
+        .btree_map("labels")
         .compile_well_known_types(false)
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())

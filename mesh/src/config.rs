@@ -6,7 +6,7 @@
 
 use std::{fmt, fs, io, path::PathBuf};
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer};
 
 /// A text that must not be shown. Prints as `***`.
 #[derive(Clone, PartialEq, Eq)]
@@ -114,9 +114,7 @@ impl SecretSource {
 pub mod duration {
     use std::time::Duration;
 
-    use serde::Serializer;
-
-    use super::{Deserialize as _, Deserializer, Error as _};
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     /// Reads `"30s"`.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -136,9 +134,9 @@ pub mod duration {
 pub mod optional_duration {
     use std::time::Duration;
 
-    use serde::Serializer;
+    use serde::{Deserialize as _, Deserializer, Serializer};
 
-    use super::{Deserialize as _, Deserializer, duration};
+    use super::duration;
 
     #[derive(serde::Deserialize)]
     struct Wrapped(#[serde(deserialize_with = "duration::deserialize")] Duration);

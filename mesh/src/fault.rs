@@ -8,7 +8,7 @@
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use lightning_proto::{Reason, google::rpc, mesh::v1::ErrorReason};
-use prost::{Message, Name};
+use prost::Message;
 use tonic::{Code, Status};
 
 use crate::telemetry::trace;
@@ -24,6 +24,7 @@ const MAX_TEXT: usize = 1_000;
 const MAX_FIELDS: usize = 50;
 /// Most bytes of encoded details; they travel in a header, and headers have a limit.
 const MAX_DETAILS: usize = 6 * 1024;
+const ERROR_INFO: &str = "google.rpc.ErrorInfo";
 
 /// A failure as the caller will see it.
 pub struct Fault(Box<Parts>);
@@ -126,11 +127,11 @@ impl Fault {
         self
     }
 
-    /// Adds any further detail message, such as a `google.api.HttpBody` for a protocol with an error
-    /// shape of its own.
+    /// Adds any further detail message by its full name, such as a `google.api.HttpBody` for a protocol
+    /// with an error shape of its own.
     #[must_use]
-    pub fn detail<M: Message + Name>(mut self, message: &M) -> Self {
-        self.0.extra.push(any(message));
+    pub fn detail(mut self, full_name: &str, message: &impl Message) -> Self {
+        self.0.extra.push(any(full_name, message));
         self
     }
 
@@ -219,30 +220,35 @@ impl Parts {
     }
 
     fn anys(&self, fields: &[(String, String)]) -> Vec<prost_types::Any> {
-        let mut details = vec![any(&rpc::ErrorInfo {
-            reason: self.reason.to_owned(),
-            domain: self.domain.to_owned(),
-            metadata: self.metadata.iter().cloned().collect(),
-        })];
+        let mut details = vec![any(
+            ERROR_INFO,
+            &rpc::ErrorInfo {
+                reason: self.reason.to_owned(),
+                domain: self.domain.to_owned(),
+                metadata: self.metadata.iter().cloned().collect(),
+            },
+        )];
         if !fields.is_empty() {
-            let violations = fields.iter().map(|(field, description)| {
-                rpc::bad_request::FieldViolation {
+            let violations =
+                fields.iter().map(|(field, description)| rpc::bad_request::FieldViolation {
                     field: field.clone(),
                     description: description.clone(),
                     ..Default::default()
-                }
-            });
-            details.push(any(&rpc::BadRequest { field_violations: violations.collect() }));
+                });
+            details.push(any(
+                "google.rpc.BadRequest",
+                &rpc::BadRequest { field_violations: violations.collect() },
+            ));
         }
         if let Some(wait) = self.retry_after {
             let retry_delay = prost_types::Duration::try_from(wait).ok();
-            details.push(any(&rpc::RetryInfo { retry_delay }));
+            details.push(any("google.rpc.RetryInfo", &rpc::RetryInfo { retry_delay }));
         }
         if let Some(trace) = trace::current() {
-            details.push(any(&rpc::RequestInfo {
-                request_id: trace.trace_id(),
-                ..Default::default()
-            }));
+            details.push(any(
+                "google.rpc.RequestInfo",
+                &rpc::RequestInfo { request_id: trace.trace_id(), ..Default::default() },
+            ));
         }
         details.extend(self.extra.iter().cloned());
         details
@@ -303,7 +309,7 @@ impl fmt::Display for Chain<'_> {
 /// The `ErrorInfo` of an error that another service answered.
 pub fn error_info(status: &Status) -> Option<rpc::ErrorInfo> {
     let details = rpc::Status::decode(status.details()).ok()?.details;
-    let info = details.iter().find(|any| any.type_url == rpc::ErrorInfo::type_url())?;
+    let info = details.iter().find(|any| any.type_url.rsplit('/').next() == Some(ERROR_INFO))?;
     rpc::ErrorInfo::decode(info.value.as_slice()).ok()
 }
 
@@ -313,8 +319,9 @@ pub fn has_reason(status: &Status, reason: impl Reason) -> bool {
         .is_some_and(|info| info.reason == reason.reason() && info.domain == reason.domain())
 }
 
-fn any<M: Message + Name>(message: &M) -> prost_types::Any {
-    prost_types::Any { type_url: M::type_url(), value: message.encode_to_vec() }
+fn any(full_name: &str, message: &impl Message) -> prost_types::Any {
+    let type_url = format!("type.googleapis.com/{full_name}");
+    prost_types::Any { type_url, value: message.encode_to_vec() }
 }
 
 fn cut(text: &str) -> String {

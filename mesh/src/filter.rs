@@ -29,7 +29,9 @@ pub enum FilterError {
         field: String,
     },
     /// Not of the form that is read.
-    #[error("a filter reads like: field = \"value\" AND other = \"value\" (problem at character {at})")]
+    #[error(
+        "a filter reads like: field = \"value\" AND other = \"value\" (problem at character {at})"
+    )]
     Syntax {
         /// Where, counted in characters from 1.
         at: usize,

@@ -75,7 +75,9 @@ impl Page {
         let query = query_hash(&order, filter);
         let after = match page_token {
             "" => None,
-            text => Some(PageToken::decode(text).filter(|token| token.q == query).ok_or(PageError::Token)?.k),
+            text => Some(
+                PageToken::decode(text).filter(|token| token.q == query).ok_or(PageError::Token)?.k,
+            ),
         };
         Ok(Self { size, order, query, after })
     }

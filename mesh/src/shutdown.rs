@@ -44,7 +44,6 @@ impl Trigger {
 
 impl Shutdown {
     /// A trigger and the ear that belongs to it.
-    #[expect(clippy::new_ret_no_self, reason = "the pair is made together")]
     pub fn new() -> (Trigger, Self) {
         let (requested, hears) = watch::channel(false);
         let (guards, _) = watch::channel(0);

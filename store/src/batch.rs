@@ -1,6 +1,7 @@
 //! Statements that succeed or fail together.
 //!
-//! A batch is a value, not an open transaction: it is handed over whole, so no caller can hold a lock
+//! A batch is a value, not an open transaction: it is handed over whole, so no caller can hold a
+//! lock
 //! while it waits for something else, a crowd of batches can share one disk flush, and a batch that
 //! lost a deadlock can be run again. A decision that depends on what is stored is written as a
 //! condition in the SQL together with [`Expect`].
@@ -62,7 +63,8 @@ impl Batch {
         self.push(Statement { sql, params, expect: None })
     }
 
-    /// Adds a statement that rolls the whole batch back with [`Error::Unexpected`] unless it did what is expected.
+    /// Adds a statement that rolls the whole batch back with [`Error::Unexpected`] unless it did
+    /// what is expected.
     #[must_use]
     pub fn then_expect(self, sql: &'static str, params: Params, expect: Expect) -> Self {
         self.push(Statement { sql, params, expect: Some(expect) })
@@ -105,12 +107,18 @@ impl Batch {
     /// Refuses what neither database should be asked to do.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.statements.len() > MAX_STATEMENTS {
-            return Err(Error::TooLarge { what: "the number of statements of a batch", limit: MAX_STATEMENTS });
+            return Err(Error::TooLarge {
+                what: "the number of statements of a batch",
+                limit: MAX_STATEMENTS,
+            });
         }
         if self.bytes > MAX_BYTES {
             return Err(Error::TooLarge { what: "a batch", limit: MAX_BYTES });
         }
-        self.statements.iter().enumerate().try_for_each(|(number, statement)| check_params(number, &statement.params))
+        self.statements
+            .iter()
+            .enumerate()
+            .try_for_each(|(number, statement)| check_params(number, &statement.params))
     }
 }
 
@@ -149,10 +157,16 @@ impl Answer {
     pub(crate) fn push(&mut self, row: Row) -> Result<(), Error> {
         self.bytes += row.size();
         if self.bytes > crate::MAX_RESULT_BYTES {
-            return Err(Error::TooLarge { what: "the answer of a statement", limit: crate::MAX_RESULT_BYTES });
+            return Err(Error::TooLarge {
+                what: "the answer of a statement",
+                limit: crate::MAX_RESULT_BYTES,
+            });
         }
         if self.rows.len() == crate::MAX_ROWS {
-            return Err(Error::TooLarge { what: "the number of rows of an answer", limit: crate::MAX_ROWS });
+            return Err(Error::TooLarge {
+                what: "the number of rows of an answer",
+                limit: crate::MAX_ROWS,
+            });
         }
         self.rows.push(row);
         Ok(())

@@ -4,9 +4,7 @@
 //! conformance suite, not the compiler, is what keeps them equal.
 
 use crate::{
-    Batch, Done, Error, Migration, Params, Row, Settings,
-    batch::check_params,
-    postgres::Postgres,
+    Batch, Done, Error, Migration, Params, Row, Settings, batch::check_params, postgres::Postgres,
     sqlite::Sqlite,
 };
 
@@ -43,7 +41,8 @@ pub struct Figures {
 impl Database {
     /// Opens a service's database and brings its tables up to date.
     ///
-    /// Fails if another process owns the file, the server cannot be reached, or the migrations do not
+    /// Fails if another process owns the file, the server cannot be reached, or the migrations do
+    /// not
     /// fit those that the database has seen.
     pub async fn open(
         settings: &Settings,
@@ -65,7 +64,8 @@ impl Database {
         Ok(Self { backend })
     }
 
-    /// Reads rows. At most [`crate::MAX_ROWS`] and 30 seconds; a read whose caller is gone is stopped.
+    /// Reads rows. At most [`crate::MAX_ROWS`] and 30 seconds; a read whose caller is gone is
+    /// stopped.
     ///
     /// It sees every write that was acknowledged before it began.
     pub async fn query(&self, sql: &'static str, params: Params) -> Result<Vec<Row>, Error> {
@@ -81,9 +81,11 @@ impl Database {
         Ok(self.query(sql, params).await?.into_iter().next())
     }
 
-    /// Runs a batch in one transaction and answers what each statement did. When it returns, the batch is on disk.
+    /// Runs a batch in one transaction and answers what each statement did. When it returns, the
+    /// batch is on disk.
     ///
-    /// If any statement fails or breaks its expectation nothing is kept. A caller that stops waiting
+    /// If any statement fails or breaks its expectation nothing is kept. A caller that stops
+    /// waiting
     /// does not know whether the batch was kept.
     pub async fn write(&self, batch: Batch) -> Result<Vec<Done>, Error> {
         batch.check()?;
@@ -111,7 +113,8 @@ impl Database {
         }
     }
 
-    /// Finishes what was handed over, then closes; other clones answer [`Error::Closed`] from then on.
+    /// Finishes what was handed over, then closes; other clones answer [`Error::Closed`] from then
+    /// on.
     ///
     /// Dropping every clone closes too, but without waiting for it.
     pub async fn close(self) {
@@ -126,6 +129,8 @@ impl Database {
 fn check_service(service: &str) -> Result<(), Error> {
     let fits = (1..=48).contains(&service.len())
         && service.starts_with(|first: char| first.is_ascii_lowercase())
-        && service.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '_');
+        && service
+            .chars()
+            .all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '_');
     if fits { Ok(()) } else { Err(Error::Settings(format!("{service:?} cannot name a database"))) }
 }

@@ -1,7 +1,8 @@
 //! What can go wrong with the store, in terms that hold for both databases.
 //!
 //! The variants are cut by what a caller does next: answer "already exists", try again, refuse to
-//! start, or report a defect. Sources are shared (`Arc`), because one failed commit is the answer to
+//! start, or report a defect. Sources are shared (`Arc`), because one failed commit is the answer
+//! to
 //! every batch of its group. No variant carries a value of a row: errors end up in logs.
 
 use std::{path::PathBuf, sync::Arc};
@@ -13,7 +14,8 @@ pub type Cause = Arc<dyn std::error::Error + Send + Sync + 'static>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A statement touched another number of rows than was demanded; the whole batch was rolled back.
+    /// A statement touched another number of rows than was demanded; the whole batch was rolled
+    /// back.
     #[error("statement {statement} was to touch {expected} rows and touched {found}")]
     Unexpected {
         /// Which statement of the batch.
@@ -63,7 +65,8 @@ pub enum Error {
         /// The limit, in bytes unless `what` says otherwise.
         limit: usize,
     },
-    /// The disk is full. Nothing was written; reads go on, and writes succeed again once there is space.
+    /// The disk is full. Nothing was written; reads go on, and writes succeed again once there is
+    /// space.
     #[error("the disk that holds the database is full")]
     Full,
     /// A statement ran longer than 30 seconds and was stopped.
@@ -123,7 +126,8 @@ impl Error {
         matches!(self, Self::Unavailable(_) | Self::Full | Self::Timeout)
     }
 
-    /// The same error with the statement's number moved down by one, for helpers that put a statement
+    /// The same error with the statement's number moved down by one, for helpers that put a
+    /// statement
     /// of their own in front of a caller's.
     pub(crate) fn before_first(mut self) -> Self {
         if let Self::Unexpected { statement, .. }

@@ -1,6 +1,7 @@
 //! Numbered migrations, each applied once.
 //!
-//! The database remembers the number, name and checksum of what it has seen. A text that was changed
+//! The database remembers the number, name and checksum of what it has seen. A text that was
+//! changed
 //! after it was applied, or a database that has seen more than the program knows, refuses to start:
 //! both mean that program and data do not belong together, and going on would damage the data.
 //! There is no way down: undoing is a further migration, or a backup.
@@ -39,24 +40,29 @@ pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
 pub(crate) const LIST: &str = "SELECT version, checksum FROM schema_migrations ORDER BY version";
 
 // The clock of the database, not ours: the crate has no clock, and the column is only for people.
-pub(crate) const RECORD_SQLITE: &str = "INSERT INTO schema_migrations (version, name, checksum, applied_at)
+pub(crate) const RECORD_SQLITE: &str =
+    "INSERT INTO schema_migrations (version, name, checksum, applied_at)
     VALUES ($1, $2, $3, CAST(unixepoch('subsec') * 1000000 AS BIGINT))";
 
-pub(crate) const RECORD_POSTGRES: &str = "INSERT INTO schema_migrations (version, name, checksum, applied_at)
+pub(crate) const RECORD_POSTGRES: &str =
+    "INSERT INTO schema_migrations (version, name, checksum, applied_at)
     VALUES ($1, $2, $3, CAST(EXTRACT(EPOCH FROM now()) * 1000000 AS BIGINT))";
 
-/// Refuses a list with gaps or repetitions: a defect of the program, found before the database is touched.
+/// Refuses a list with gaps or repetitions: a defect of the program, found before the database is
+/// touched.
 pub(crate) fn check_order(migrations: &[Migration]) -> Result<(), Error> {
     for (expected, migration) in (1_u32..).zip(migrations) {
         if migration.version != expected {
-            let reason = format!("is out of order in the program: version {expected} should stand here");
+            let reason =
+                format!("is out of order in the program: version {expected} should stand here");
             return Err(refused(migration.version, reason));
         }
     }
     Ok(())
 }
 
-/// Compares what the database has seen with what the program knows; answers what is still to be applied.
+/// Compares what the database has seen with what the program knows; answers what is still to be
+/// applied.
 pub(crate) fn pending(
     migrations: &'static [Migration],
     applied: &[Applied],
@@ -71,7 +77,10 @@ pub(crate) fn pending(
             return Err(refused(version, reason));
         };
         if i64::from(known.version) != seen.version {
-            return Err(refused(known.version, "is missing from the database, which has seen later ones".to_owned()));
+            return Err(refused(
+                known.version,
+                "is missing from the database, which has seen later ones".to_owned(),
+            ));
         }
         if seen.checksum != checksum(known.sql) {
             let reason = format!(
@@ -93,7 +102,8 @@ pub(crate) fn failed(migration: &Migration, error: Error) -> Error {
     }
 }
 
-/// A checksum against accidents, not attacks (FNV-1a, 64 bits); line ends of a checkout do not count.
+/// A checksum against accidents, not attacks (FNV-1a, 64 bits); line ends of a checkout do not
+/// count.
 pub(crate) fn checksum(sql: &str) -> String {
     format!("{:016x}", fnv(sql.bytes().filter(|byte| *byte != b'\r')))
 }

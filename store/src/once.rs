@@ -1,8 +1,11 @@
 //! Doing a thing once although it is asked for twice.
 //!
-//! The key row is inserted in the same transaction as the work, so there is no moment in which the work
-//! is done and the key is unknown, or the other way round. The answer is kept with the key and given
-//! again to a repetition. The table belongs to the service: it adds [`TABLE`] as one of its migrations.
+//! The key row is inserted in the same transaction as the work, so there is no moment in which the
+//! work
+//! is done and the key is unknown, or the other way round. The answer is kept with the key and
+//! given
+//! again to a repetition. The table belongs to the service: it adds [`TABLE`] as one of its
+//! migrations.
 
 use crate::{Batch, Database, Done, Error, Expect, params};
 
@@ -20,7 +23,8 @@ CREATE INDEX idempotency_keys_create_time ON idempotency_keys (create_time);";
 const REMEMBER: &str = "INSERT INTO idempotency_keys (scope, key, fingerprint, reply, create_time)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (scope, key) DO NOTHING";
 
-const RECALL: &str = "SELECT fingerprint, reply FROM idempotency_keys WHERE scope = $1 AND key = $2";
+const RECALL: &str =
+    "SELECT fingerprint, reply FROM idempotency_keys WHERE scope = $1 AND key = $2";
 
 const FORGET: &str = "DELETE FROM idempotency_keys WHERE create_time < $1";
 
@@ -54,7 +58,8 @@ pub enum Outcome {
 // === impl Database ===
 
 impl Database {
-    /// Runs a batch, at most once per key. Without a key it always runs. `now_micros` is the time in microseconds since 1970.
+    /// Runs a batch, at most once per key. Without a key it always runs. `now_micros` is the time
+    /// in microseconds since 1970.
     pub async fn write_once(
         &self,
         once: Option<Once>,
@@ -88,7 +93,8 @@ impl Database {
         Err(last)
     }
 
-    /// Deletes the keys that are older than a time in microseconds since 1970; answers how many there were.
+    /// Deletes the keys that are older than a time in microseconds since 1970; answers how many
+    /// there were.
     pub async fn forget_once(&self, older_than_micros: i64) -> Result<u64, Error> {
         Ok(self.execute(FORGET, params![older_than_micros]).await?.changed)
     }

@@ -8,13 +8,16 @@ use serde::Deserialize;
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The folder of the SQLite files, `<data_dir>/<service>.db`; it is made, for its owner only, if it
+    /// The folder of the SQLite files, `<data_dir>/<service>.db`; it is made, for its owner only,
+    /// if it
     /// is absent. Default `./data`.
     pub data_dir: PathBuf,
-    /// `postgres://user:password@host/database` to keep the data in PostgreSQL, one schema per service.
+    /// `postgres://user:password@host/database` to keep the data in PostgreSQL, one schema per
+    /// service.
     /// Absent (the default): SQLite files. `sslmode` may be `disable` or `prefer`.
     pub url: Option<String>,
-    /// SQLite: how many reads run at once; PostgreSQL: how many connections there are. Per service, 1 to 256. Default 4.
+    /// SQLite: how many reads run at once; PostgreSQL: how many connections there are. Per service,
+    /// 1 to 256. Default 4.
     pub pool: usize,
 }
 

@@ -1,8 +1,10 @@
 //! A SQLite file per service.
 //!
 //! One thread writes and a few connections read, which is how SQLite's write-ahead log wants to be
-//! used: readers never wait for the writer nor the writer for them. The file belongs to one process,
-//! held by a lock beside it that vanishes with the process; a second owner would break the order that
+//! used: readers never wait for the writer nor the writer for them. The file belongs to one
+//! process,
+//! held by a lock beside it that vanishes with the process; a second owner would break the order
+//! that
 //! the single writer gives. Checkpoints run in the writer every 1,000 pages (SQLite's default).
 
 mod connection;
@@ -137,7 +139,9 @@ async fn lock(path: &Path, database: &Path) -> Result<File, Error> {
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                 tokio::time::sleep(LOCK_POLL).await;
             }
-            Err(TryLockError::WouldBlock) => return Err(Error::Owned { path: PathBuf::from(database) }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Owned { path: PathBuf::from(database) });
+            }
             Err(TryLockError::Error(error)) => return Err(fault::from_io(error)),
         }
     }

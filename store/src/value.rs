@@ -1,8 +1,10 @@
 //! Values that go into statements and the rows that come out.
 //!
-//! Five kinds are all that both databases share; everything else (ids, JSON, times, truth) is written
+//! Five kinds are all that both databases share; everything else (ids, JSON, times, truth) is
+//! written
 //! as one of them. Rows are read by column name, so that a statement may change its column list
-//! without moving numbers elsewhere. `Debug` shows sizes, never contents: rows hold prompts and secrets.
+//! without moving numbers elsewhere. `Debug` shows sizes, never contents: rows hold prompts and
+//! secrets.
 
 use std::{fmt, sync::Arc};
 
@@ -50,10 +52,13 @@ impl Value {
         }
     }
 
-    /// What neither database may be given: PostgreSQL refuses NUL in a text and SQLite turns NaN into NULL.
+    /// What neither database may be given: PostgreSQL refuses NUL in a text and SQLite turns NaN
+    /// into NULL.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         match self {
-            Self::Text(text) if text.as_bytes().contains(&0) => Some("a text contains a NUL character"),
+            Self::Text(text) if text.as_bytes().contains(&0) => {
+                Some("a text contains a NUL character")
+            }
             Self::Real(number) if number.is_nan() => Some("a number is NaN"),
             Self::Null | Self::Integer(_) | Self::Real(_) | Self::Text(_) | Self::Blob(_) => None,
         }
@@ -157,7 +162,9 @@ impl Row {
         match self.value(column)? {
             Value::Null => Ok(None),
             Value::Text(text) => Ok(Some(text.clone())),
-            Value::Integer(_) | Value::Real(_) | Value::Blob(_) => Err(wrong(column, "is not a text")),
+            Value::Integer(_) | Value::Real(_) | Value::Blob(_) => {
+                Err(wrong(column, "is not a text"))
+            }
         }
     }
 
@@ -171,7 +178,9 @@ impl Row {
         match self.value(column)? {
             Value::Null => Ok(None),
             Value::Integer(number) => Ok(Some(*number)),
-            Value::Real(_) | Value::Text(_) | Value::Blob(_) => Err(wrong(column, "is not an integer")),
+            Value::Real(_) | Value::Text(_) | Value::Blob(_) => {
+                Err(wrong(column, "is not an integer"))
+            }
         }
     }
 
@@ -201,7 +210,9 @@ impl Row {
         match self.value(column)? {
             Value::Null => Ok(None),
             Value::Blob(bytes) => Ok(Some(bytes.clone())),
-            Value::Integer(_) | Value::Real(_) | Value::Text(_) => Err(wrong(column, "is not a blob")),
+            Value::Integer(_) | Value::Real(_) | Value::Text(_) => {
+                Err(wrong(column, "is not a blob"))
+            }
         }
     }
 

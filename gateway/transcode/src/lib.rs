@@ -25,7 +25,7 @@ mod template;
 mod wire;
 
 pub use codec::{Codec, CodecError, DynamicCodec};
-pub use json::{JsonError, Style as JsonStyle};
+pub use json::{JsonError, Style as JsonStyle, enum_word};
 pub use options::Options;
 pub use routes::{BodyRule, Found, Route, RouteErrors, Routes, RoutesBuilder};
 pub use service::{Admit, GrpcStatus, MatchedRoute, Transcoder};

@@ -23,7 +23,10 @@ fn a_fault_carries_its_reason_metadata_and_fields() {
     );
     assert_eq!((status.code(), status.message()), (Code::NotFound, "there is no agent x"));
     let info = error_info(&status).unwrap();
-    assert_eq!((info.reason.as_str(), info.domain.as_str()), ("AGENT_NOT_FOUND", "lightning.agents"));
+    assert_eq!(
+        (info.reason.as_str(), info.domain.as_str()),
+        ("AGENT_NOT_FOUND", "lightning.agents")
+    );
     assert_eq!(info.metadata["agent_id"], "x");
     assert!(has_reason(&status, AgentReason::AgentNotFound));
     assert!(!has_reason(&status, ErrorReason::Internal));
@@ -38,10 +41,8 @@ fn a_fault_carries_its_reason_metadata_and_fields() {
 #[tokio::test]
 async fn an_internal_fault_tells_the_trace_and_nothing_else() {
     let trace = trace::TraceContext::fresh();
-    let status = trace::scope(trace, async {
-        Status::from(Fault::internal(Outer(std::fmt::Error)))
-    })
-    .await;
+    let status =
+        trace::scope(trace, async { Status::from(Fault::internal(Outer(std::fmt::Error))) }).await;
     assert_eq!(status.code(), Code::Internal);
     assert_eq!(status.message(), format!("internal error (trace {})", trace.trace_id()));
     assert!(!format!("{:?}", decoded(&status)).contains("outer"));

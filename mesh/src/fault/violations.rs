@@ -15,7 +15,12 @@ impl Violations {
     }
 
     /// Notes a violation unless `holds`; tells whether it holds.
-    pub fn check(&mut self, holds: bool, path: impl Into<String>, description: impl Into<String>) -> bool {
+    pub fn check(
+        &mut self,
+        holds: bool,
+        path: impl Into<String>,
+        description: impl Into<String>,
+    ) -> bool {
         if !holds {
             self.add(path, description);
         }
@@ -58,6 +63,9 @@ impl Violations {
             more => format!(" (and {more} other fields)"),
         };
         let fault = Fault::invalid(reason).message(format!("{path} {description}{others}"));
-        Err(self.0.into_iter().fold(fault, |fault, (path, description)| fault.field(path, description)))
+        Err(self
+            .0
+            .into_iter()
+            .fold(fault, |fault, (path, description)| fault.field(path, description)))
     }
 }

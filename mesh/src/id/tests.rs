@@ -12,7 +12,8 @@ fn fresh_ids_sort_by_time() {
 
 #[test]
 fn only_harmless_text_is_an_id() {
-    let check = |text: &str, expected| assert_eq!(ThingId::parse(text).is_ok(), expected, "{text:?}");
+    let check =
+        |text: &str, expected| assert_eq!(ThingId::parse(text).is_ok(), expected, "{text:?}");
     check("a", true);
     check("workflow-customer-support", true);
     check("v1.2_x", true);

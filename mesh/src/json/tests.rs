@@ -6,7 +6,8 @@ use super::*;
 
 #[test]
 fn json_survives_a_struct() {
-    let value = json!({"a": 3, "b": [1.5, null, true, "x", {"c": {}}], "d": -9_007_199_254_740_991_i64});
+    let value =
+        json!({"a": 3, "b": [1.5, null, true, "x", {"c": {}}], "d": -9_007_199_254_740_991_i64});
     assert_eq!(Value::Object(from_struct(&to_struct(value.clone()))), value);
 }
 

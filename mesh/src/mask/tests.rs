@@ -33,7 +33,10 @@ fn paths_select_fields_and_what_is_inside_them() {
 #[test]
 fn an_unknown_path_is_named() {
     let error = parse(&["name", "nmae"]).unwrap_err();
-    assert_eq!(error.to_string(), "update_mask names \"nmae\", which cannot be updated; use: name, config");
+    assert_eq!(
+        error.to_string(),
+        "update_mask names \"nmae\", which cannot be updated; use: name, config"
+    );
 }
 
 #[test]

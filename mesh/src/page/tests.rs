@@ -10,7 +10,8 @@ fn page(size: i32, token: &str, order: &str, filter: &str) -> Result<Page, PageE
 
 #[test]
 fn sizes_are_defaulted_coerced_or_refused() {
-    let check = |given, expected| assert_eq!(page(given, "", "", "").map(|page| page.size()), expected);
+    let check =
+        |given, expected| assert_eq!(page(given, "", "", "").map(|page| page.size()), expected);
     check(0, Ok(50));
     check(1, Ok(1));
     check(1_001, Ok(1_000));

@@ -7,7 +7,9 @@
 use std::fmt;
 
 use aws_lc_rs::rand;
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -63,7 +65,8 @@ impl TraceContext {
     pub(crate) fn enter(incoming: Option<Self>, span: &Span) -> Self {
         if let Some(parent) = incoming {
             // Fails only when no exporter is installed, and then there is nothing to join.
-            let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(parent.otel()));
+            let _ = span
+                .set_parent(opentelemetry::Context::new().with_remote_span_context(parent.otel()));
         }
         let exported = span.context();
         let exported = exported.span().span_context().clone();
@@ -103,6 +106,11 @@ pub fn current() -> Option<TraceContext> {
 /// Runs a future as part of a trace.
 pub async fn scope<F: Future>(trace: TraceContext, future: F) -> F::Output {
     CURRENT.scope(trace, future).await
+}
+
+/// Runs a closure as part of a trace.
+pub(crate) fn sync_scope<T>(trace: TraceContext, run: impl FnOnce() -> T) -> T {
+    CURRENT.sync_scope(trace, run)
 }
 
 fn random<const N: usize>() -> [u8; N] {

@@ -1,1 +1,2 @@
-//! The workflows service.
+//! x
+mod expression;

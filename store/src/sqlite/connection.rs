@@ -1,6 +1,7 @@
 //! One connection: how it is opened and how a statement runs on it.
 //!
-//! What SQLite does differently from PostgreSQL out of tradition is switched off here: text in double
+//! What SQLite does differently from PostgreSQL out of tradition is switched off here: text in
+//! double
 //! quotes is an identifier, `LIKE` minds the case, foreign keys hold.
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -75,10 +76,13 @@ pub(super) fn run(
     bind(&mut statement, number, params)?;
     let width = statement.column_count();
     if width == 0 {
-        let changed = statement.raw_execute().map_err(failed)?;
-        return Ok(Done { changed: changed as u64, rows: Vec::new() });
+        let before = connection.total_changes();
+        let changed = statement.raw_execute().map_err(failed)? as u64;
+        // A statement that cannot change rows leaves the count of the one before it standing.
+        let changed = if connection.total_changes() == before { 0 } else { changed };
+        return Ok(Done { changed, rows: Vec::new() });
     }
-    let names: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
     let mut answer = Answer::default();
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().map_err(failed)? {
@@ -96,7 +100,8 @@ pub(super) fn run(
     Ok(Done { changed: rows.len() as u64, rows })
 }
 
-/// Binds `$1`, `$2`, … SQLite takes `$2` for a name and counts by first appearance, so names are looked up.
+/// Binds `$1`, `$2`, … SQLite takes `$2` for a name and counts by first appearance, so names are
+/// looked up.
 fn bind(statement: &mut Statement<'_>, number: usize, params: &Params) -> Result<(), Error> {
     let refused = |reason| Error::Parameter { statement: number, reason };
     if statement.parameter_count() != params.len() {
@@ -112,7 +117,9 @@ fn bind(statement: &mut Statement<'_>, number: usize, params: &Params) -> Result
             .checked_sub(1)
             .and_then(|position| params.get(position))
             .ok_or_else(|| refused("parameters are numbered without gaps"))?;
-        statement.raw_bind_parameter(index, Bound(value)).map_err(|error| from_sqlite(number, error))?;
+        statement
+            .raw_bind_parameter(index, Bound(value))
+            .map_err(|error| from_sqlite(number, error))?;
     }
     Ok(())
 }

@@ -29,9 +29,10 @@ pub(super) fn from_sqlite(statement: usize, error: rusqlite::Error) -> Error {
 
 /// Translates an error of the file system.
 pub(super) fn from_io(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::StorageFull => Error::Full,
-        _ => Error::Unavailable(Arc::new(error)),
+    if error.kind() == io::ErrorKind::StorageFull {
+        Error::Full
+    } else {
+        Error::Unavailable(Arc::new(error))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The connections that read.
 //!
-//! A read takes a permit, borrows an idle connection and runs on the runtime's blocking threads. Permit
-//! and connection travel with the work, not with the caller: a caller that gives up leaves a running
+//! A read takes a permit, borrows an idle connection and runs on the runtime's blocking threads.
+//! Permit
+//! and connection travel with the work, not with the caller: a caller that gives up leaves a
+//! running
 //! statement behind, which notices within a few thousand steps that nobody waits and stops.
 
 use std::{
@@ -59,7 +61,8 @@ impl Readers {
     }
 
     pub(super) async fn query(&self, sql: &'static str, params: Params) -> Result<Vec<Row>, Error> {
-        let permit = self.shared.permits.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
+        let permit =
+            self.shared.permits.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let gone = Arc::new(AtomicBool::new(false));
         let waiting = Waiting(gone.clone());
         let shared = self.shared.clone();
@@ -98,7 +101,9 @@ impl Shared {
         };
         let deadline = Instant::now() + LIMIT;
         let stop = move || gone.load(Relaxed) || Instant::now() > deadline;
-        connection.progress_handler(STEPS, Some(stop)).map_err(|error| fault::from_sqlite(0, error))?;
+        connection
+            .progress_handler(STEPS, Some(stop))
+            .map_err(|error| fault::from_sqlite(0, error))?;
         let answer = connection::run(&connection, 0, sql, params);
         let cleared = connection.progress_handler(0, None::<fn() -> bool>);
         match &answer {

@@ -1,8 +1,10 @@
 //! The one thread that writes.
 //!
 //! A flush of the disk costs more than the work it makes durable, so the thread takes whatever has
-//! queued while the previous flush ran, runs each batch in a savepoint of one common transaction and
-//! flushes once for all. No delay is added: under light load a group is one batch. A batch that fails
+//! queued while the previous flush ran, runs each batch in a savepoint of one common transaction
+//! and
+//! flushes once for all. No delay is added: under light load a group is one batch. A batch that
+//! fails
 //! is undone alone. When the transaction itself is lost nobody of the group is told "done"; after a
 //! failing disk the connection is given up and no batch is accepted until a new one opens.
 
@@ -111,7 +113,8 @@ impl Thread {
                 self.commit(group);
             }
         }
-        // Connection and lock go before the closer is told, so that it can open the file again at once.
+        // Connection and lock go before the closer is told, so that it can open the file again at
+        // once.
         drop(self);
         if let Some(reply) = closing {
             let _ = reply.send(());
@@ -132,14 +135,16 @@ impl Thread {
                 // Every batch is decided before a commit.
                 (Fate::Open, Ok(())) => Err(Error::Closed),
             };
-            let counter = if answer.is_ok() { &self.counters.batches } else { &self.counters.refused };
+            let counter =
+                if answer.is_ok() { &self.counters.batches } else { &self.counters.refused };
             Counters::count(counter, 1);
             // A caller that no longer waits was told so by its own doing.
             let _ = job.reply.send(answer);
         }
     }
 
-    /// Runs and commits a group. An error is the answer to every batch that was not refused by itself.
+    /// Runs and commits a group. An error is the answer to every batch that was not refused by
+    /// itself.
     fn attempt(&mut self, group: &[Job], fates: &mut [Fate]) -> Result<(), Error> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -195,12 +200,17 @@ fn run_group(connection: &Connection, group: &[Job], fates: &mut [Fate]) -> Resu
             if matches!(fate, Fate::Refused(_)) {
                 continue;
             }
+            if job.reply.is_closed() {
+                *fate = Fate::Refused(Error::Closed);
+                continue;
+            }
             match run_batch(connection, &job.batch) {
                 Ok(done) => *fate = Fate::Kept(done),
                 Err(error) if fault::is_storage(&error) => return Err(error),
                 Err(error) => {
                     *fate = Fate::Refused(error);
-                    // Some errors end the whole transaction: the others are run again without this one.
+                    // Some errors end the whole transaction: the others are run again without this
+                    // one.
                     if connection.is_autocommit() {
                         continue 'transaction;
                     }

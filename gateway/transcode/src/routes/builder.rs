@@ -12,7 +12,7 @@ use prost_reflect::{
     Value,
 };
 
-use super::{BodyRule, Inner, PathField, Plan, Route, Routes, tree::Tree};
+use super::{BodyRule, Inner, PathField, Route, Routes, tree::Tree};
 use crate::{codec::DynamicCodec, json::Wkt, options::Options, template::Template};
 
 mod plan;

@@ -54,10 +54,13 @@ fn is_http_body(message: &MessageDescriptor) -> bool {
 
 /// The message of a singular field that holds an ordinary one.
 fn message_of(field: &FieldDescriptor) -> Option<MessageDescriptor> {
-    match field.kind() {
-        Kind::Message(message) if !field.is_list() && !field.is_map() => Some(message),
-        _ => None,
+    if let Kind::Message(message) = field.kind()
+        && !field.is_list()
+        && !field.is_map()
+    {
+        return Some(message);
     }
+    None
 }
 
 fn string_field(message: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {

@@ -1,0 +1,45 @@
+# Every command a person types. `make` alone explains them.
+
+CARGO ?= cargo
+DATA  ?= data
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-scaled lint fmt proto openapi bench ci clean
+
+help: ## Explain the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build and start all eight services on the embedded store (data in ./data)
+	@exec target/release/lightning up --data $(DATA)
+
+build: ## Build the release binary at target/release/lightning
+	$(CARGO) build --release --locked --bin lightning
+
+test: ## Run every test that needs nothing but the Rust toolchain
+	$(CARGO) test --workspace --locked
+
+test-scaled: ## Start PostgreSQL on loopback (installs it with apt when root) and run what needs it
+	./deploy/test-scaled.sh
+
+lint: ## Check formatting, clippy and the contract
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(MAKE) proto
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+proto: ## Lint the contract (buf, from PyPI buf-bin)
+	./deploy/buf.sh lint
+
+openapi: ## Print the OpenAPI document
+	@$(CARGO) run --quiet --locked --bin lightning -- openapi
+
+bench: build ## Print the figures: start, memory, requests per second, size
+	$(CARGO) bench --locked -p lightning
+
+ci: ## Run what the build server runs
+	.ci/run
+
+clean: ## Remove what was built
+	$(CARGO) clean

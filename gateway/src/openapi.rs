@@ -1,0 +1,217 @@
+//! The OpenAPI 3.1 document, made from the routes themselves.
+//!
+//! It reads the very list that the router matches against and the comments of the contract, so it
+//! cannot promise a path, a parameter or a status that the gateway does not serve. Schemas are in
+//! [`schema`]; nothing here knows a service by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lightning_transcode::{BodyRule, Route, Routes};
+use prost_reflect::{FieldDescriptor, MessageDescriptor};
+use serde_json::{Map, Value, json};
+
+mod comments;
+mod schema;
+
+#[cfg(test)]
+mod tests;
+
+use comments::Comments;
+use schema::{Schemas, of_field};
+
+/// Makes the document for these routes; `version` is that of the program.
+pub(crate) fn document(routes: &Routes, version: &str) -> Value {
+    let comments = Comments::read(routes.pool());
+    let mut schemas = Schemas::new(&comments);
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    let mut tags = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for route in routes.iter() {
+        let method = route.http_method().as_str().to_ascii_lowercase();
+        let operation = operation(route, &comments, &mut schemas, &mut names);
+        tags.insert(tag(route));
+        paths.entry(path(route)).or_default().insert(method, operation);
+    }
+    schemas.add_error();
+    let tags: Vec<Value> = tags.into_iter().map(|name| json!({ "name": name })).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Agent Lightning",
+            "version": version,
+            "description": "Design, run and watch AI agents. Every operation also exists over gRPC and gRPC-Web.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "security": [{ "bearer": [] }, { "api_key": [] }],
+        "tags": tags,
+        "paths": paths,
+        "components": {
+            "schemas": schemas.into_map(),
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
+                "api_key": { "type": "apiKey", "in": "header", "name": "x-api-key" },
+            },
+        },
+    })
+}
+
+/// The path with the variables that OpenAPI knows: `{agent.id}` and `{id=*}` are `{id}`.
+fn path(route: &Route) -> String {
+    let mut path = String::new();
+    let mut rest = route.template();
+    while let Some(open) = rest.find('{') {
+        let close = rest[open..].find('}').map_or(rest.len(), |close| open + close);
+        path.push_str(&rest[..open]);
+        path.push_str(&format!("{{{}}}", variable(&rest[open + 1..close])));
+        rest = rest.get(close + 1..).unwrap_or_default();
+    }
+    path + rest
+}
+
+/// The name of a variable: the last word of its field path.
+fn variable(text: &str) -> &str {
+    let field = text.split('=').next().unwrap_or(text);
+    field.rsplit('.').next().unwrap_or(field)
+}
+
+fn tag(route: &Route) -> String {
+    let service = route.method().parent_service().name().to_owned();
+    service.strip_suffix("Service").unwrap_or(&service).to_owned()
+}
+
+fn operation(
+    route: &Route,
+    comments: &Comments,
+    schemas: &mut Schemas<'_>,
+    names: &mut BTreeSet<String>,
+) -> Value {
+    let method = route.method();
+    let text = comments.of(method.parent_file().name(), method.path());
+    let (summary, _) = text.split_once(". ").unwrap_or((text.trim_end_matches('.'), ""));
+    let mut id = method.name().to_owned();
+    while !names.insert(id.clone()) {
+        id.push_str("Alternative");
+    }
+    let mut operation = json!({
+        "operationId": id,
+        "tags": [tag(route)],
+        "summary": summary,
+        "description": text,
+        "parameters": parameters(route, comments, schemas),
+        "responses": responses(route, schemas),
+        "x-grpc-method": route.grpc_path().trim_start_matches('/'),
+    });
+    if let Some(body) = request_body(route, schemas) {
+        operation["requestBody"] = body;
+    }
+    if let Some(permission) = permission(route) {
+        if permission == "public" {
+            operation["security"] = json!([]);
+        }
+        operation["x-permission"] = json!(permission);
+    }
+    operation
+}
+
+/// The permission that the contract names for the method.
+fn permission(route: &Route) -> Option<String> {
+    let pool = route.method().parent_pool().clone();
+    let extension = pool.get_extension_by_name("lightning.options.v1.permission")?;
+    let options = route.method().options();
+    options.get_extension(&extension).as_str().map(str::to_owned)
+}
+
+fn parameters(route: &Route, comments: &Comments, schemas: &mut Schemas<'_>) -> Vec<Value> {
+    let bound: BTreeSet<String> = route.path_fields().map(str::to_owned).collect();
+    let mut parameters = Vec::new();
+    for field_path in &bound {
+        let field = resolve(&route.method().input(), field_path);
+        parameters.push(json!({
+            "name": variable(field_path),
+            "in": "path",
+            "required": true,
+            "description": field.as_ref().map(|field| comments.of_field(field)).unwrap_or_default(),
+            "schema": field.map_or_else(|| json!({"type": "string"}), |field| of_field(&field, schemas)),
+        }));
+    }
+    let in_body = |field: &FieldDescriptor| match route.body() {
+        BodyRule::All => true,
+        BodyRule::Field(body) => body.number() == field.number(),
+        BodyRule::None => false,
+    };
+    for field in route.method().input().fields().filter(|field| !in_body(field)) {
+        let bound_here = bound.iter().any(|path| path == field.name());
+        if bound_here || !schema::fits_query(&field) {
+            continue;
+        }
+        parameters.push(json!({
+            "name": field.name(),
+            "in": "query",
+            "required": false,
+            "description": comments.of_field(&field),
+            "schema": of_field(&field, schemas),
+        }));
+    }
+    if route.method().input().get_field_by_name("request_id").is_some() {
+        parameters.push(json!({
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": false,
+            "description": "The same key with the same request returns the first answer; with another request it is refused.",
+            "schema": { "type": "string" },
+        }));
+    }
+    parameters
+}
+
+fn resolve(message: &MessageDescriptor, path: &str) -> Option<FieldDescriptor> {
+    let mut names = path.split('.');
+    let mut field = message.get_field_by_name(names.next()?)?;
+    for name in names {
+        field = field.kind().as_message()?.get_field_by_name(name)?;
+    }
+    Some(field)
+}
+
+fn request_body(route: &Route, schemas: &mut Schemas<'_>) -> Option<Value> {
+    let (media_type, schema) = match route.body() {
+        BodyRule::None => return None,
+        BodyRule::All => ("application/json", schemas.reference(&route.method().input())),
+        BodyRule::Field(field) if schema::is_raw(field) => ("*/*", json!({})),
+        BodyRule::Field(field) => ("application/json", of_field(field, schemas)),
+    };
+    Some(json!({ "required": true, "content": { media_type: { "schema": schema } } }))
+}
+
+fn responses(route: &Route, schemas: &mut Schemas<'_>) -> Value {
+    let output = route.method().output();
+    let status = route.success_status().as_u16();
+    let success = if status == 204 {
+        json!({ "description": "Done." })
+    } else if output.full_name() == "google.api.HttpBody" {
+        json!({ "description": "The body as it is.", "content": { "*/*": { "schema": {} } } })
+    } else {
+        let schema = match route.response_body() {
+            Some(field) => of_field(field, schemas),
+            None => schemas.reference(&output),
+        };
+        let content = if route.method().is_server_streaming() {
+            json!({
+                "text/event-stream": { "schema": schema },
+                "application/x-ndjson": { "schema": schema },
+                "application/json": { "schema": { "type": "array", "items": schema } },
+            })
+        } else {
+            json!({ "application/json": { "schema": schema } })
+        };
+        json!({ "description": "Success.", "content": content })
+    };
+    json!({
+        status.to_string(): success,
+        "default": {
+            "description": "An error (google.rpc.Status as JSON).",
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+        },
+    })
+}

@@ -1,0 +1,137 @@
+//! The command line.
+
+use std::{io::Write, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A platform for AI agents that is also a gRPC service mesh.
+#[derive(Debug, Parser)]
+#[command(name = "lightning", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run all eight services in this process
+    Up(Options),
+    /// Run some services in this process; the others are found by the address in the configuration
+    Serve {
+        /// The services
+        #[arg(required = true)]
+        services: Vec<Word>,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Read the configuration and say what is wrong with it
+    CheckConfig(Options),
+    /// Print the OpenAPI 3.1 document
+    Openapi,
+    /// Administer a mesh that is not running
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+/// What every command that needs a configuration takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Options {
+    /// The configuration file [default: lightning.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data folder [default: ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// What an administrator can do without a running mesh.
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// Create a user; the first one ends open mode. The password is read from standard input
+    CreateUser(NewUser),
+}
+
+/// The user to create.
+#[derive(Args, Debug)]
+pub struct NewUser {
+    /// The user name
+    pub username: String,
+    /// The e-mail address
+    #[arg(long, default_value = "")]
+    pub email: String,
+    /// A role: admin, developer, analyst or viewer; may be repeated
+    #[arg(long = "role", default_value = "admin")]
+    pub roles: Vec<String>,
+}
+
+/// The word of a service.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, ValueEnum)]
+#[expect(missing_docs, reason = "each variant is the word of its service")]
+pub enum Word {
+    Gateway,
+    Agents,
+    Enhanced,
+    Workflows,
+    Integrations,
+    Models,
+    Auth,
+    Monitoring,
+}
+
+/// All services, in the order of their ports.
+pub const ALL: [Word; 8] = [
+    Word::Gateway,
+    Word::Agents,
+    Word::Enhanced,
+    Word::Workflows,
+    Word::Integrations,
+    Word::Models,
+    Word::Auth,
+    Word::Monitoring,
+];
+
+impl Word {
+    /// The word itself: folder, package, configuration section and name in traces.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Agents => "agents",
+            Self::Enhanced => "enhanced",
+            Self::Workflows => "workflows",
+            Self::Integrations => "integrations",
+            Self::Models => "models",
+            Self::Auth => "auth",
+            Self::Monitoring => "monitoring",
+        }
+    }
+
+    /// The port that the service is documented to listen on.
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Gateway => 8000,
+            Self::Agents => 8001,
+            Self::Enhanced => 8002,
+            Self::Workflows => 8003,
+            Self::Integrations => 8004,
+            Self::Models => 8005,
+            Self::Auth => 8006,
+            Self::Monitoring => 8051,
+        }
+    }
+}
+
+/// Prints a line to standard output. A closed pipe is the reader's choice, not an error.
+pub fn say(line: &str) {
+    let _closed = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Prints an error with its causes to standard error.
+pub fn complain(error: &anyhow::Error) {
+    let _closed = writeln!(std::io::stderr().lock(), "lightning: {error:#}");
+}

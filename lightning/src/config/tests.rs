@@ -1,0 +1,35 @@
+//! Layers, unknown keys, and what the messages name.
+
+use super::*;
+
+fn read(toml: &str) -> anyhow::Result<Config> {
+    Config::extract(&Figment::new().merge(Toml::string(toml)), None)
+}
+
+#[test]
+fn nothing_said_means_the_documented_ports_on_loopback() {
+    let config = read("").unwrap();
+    let listen = |word| config.listen[word.as_str()].to_string();
+    assert_eq!(listen(Word::Gateway), "127.0.0.1:8000");
+    assert_eq!(listen(Word::Monitoring), "127.0.0.1:8051");
+    assert_eq!(config.store.data_dir, Path::new("data"));
+}
+
+#[test]
+fn a_listener_can_be_moved() {
+    let config = read("[agents]\nlisten = \"127.0.0.1:9001\"").unwrap();
+    assert_eq!(config.listen["agents"].to_string(), "127.0.0.1:9001");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    #[track_caller]
+    fn check(toml: &str, expected: &str) {
+        let message = format!("{:#}", read(toml).unwrap_err());
+        assert!(message.contains(expected), "{message}");
+    }
+    check("[agent]\nlisten = \"127.0.0.1:9001\"", "unknown section [agent]");
+    check("[agents]\nlisten = \"here\"", "agents.listen");
+    check("[agents]\nport = 1", "port");
+    check("[monitoring]\ninterval = \"soon\"", "monitoring.interval");
+}

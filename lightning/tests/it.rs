@@ -1,0 +1,23 @@
+//! End-to-end stories: the real program as a process of its own, called through its ports.
+
+#[path = "it/support.rs"]
+mod support;
+
+#[path = "it/access.rs"]
+mod access;
+#[path = "it/agents.rs"]
+mod agents;
+#[path = "it/bad_input.rs"]
+mod bad_input;
+#[path = "it/crash.rs"]
+mod crash;
+#[path = "it/grpc.rs"]
+mod grpc;
+#[path = "it/integrations.rs"]
+mod integrations;
+#[path = "it/models.rs"]
+mod models;
+#[path = "it/program.rs"]
+mod program;
+#[path = "it/workflows.rs"]
+mod workflows;

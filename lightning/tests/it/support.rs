@@ -1,0 +1,237 @@
+//! A mesh in a process of its own, on free ports and a fresh data folder, and a client to call it.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::{Instant, timeout},
+};
+
+/// Longer than anything takes on a loaded machine; only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub const SERVICES: [&str; 8] = [
+    "gateway", "agents", "enhanced", "workflows", "integrations", "models", "auth", "monitoring",
+];
+
+/// A running mesh. Dropping it kills the process.
+pub struct Mesh {
+    data: TempDir,
+    config: String,
+    process: Option<Child>,
+    others: Vec<Child>,
+    ports: BTreeMap<String, SocketAddr>,
+    client: Client,
+    pub token: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Mesh {
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts with further lines of configuration.
+    pub async fn start_with(config: &str) -> Self {
+        let mut mesh = Self {
+            data: TempDir::new().unwrap(),
+            config: config.to_owned(),
+            process: None,
+            others: Vec::new(),
+            ports: BTreeMap::new(),
+            client: Client::builder().timeout(PATIENCE).no_proxy().build().unwrap(),
+            token: None,
+        };
+        mesh.spawn().await;
+        mesh
+    }
+
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().unwrap().id().unwrap()
+    }
+
+    async fn spawn(&mut self) {
+        let file = self.data.path().join("lightning.toml");
+        std::fs::write(&file, &self.config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lightning"));
+        command.arg("up").arg("--config").arg(&file).arg("--data").arg(self.data.path().join("data"));
+        for service in SERVICES {
+            command.env(format!("LIGHTNING_{}__LISTEN", service.to_uppercase()), "127.0.0.1:0");
+        }
+        command.env("LIGHTNING_TELEMETRY__FORMAT", "json").env("LIGHTNING_TELEMETRY__FILTER", "info");
+        command.stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+        let mut process = command.spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        self.ports.clear();
+        timeout(PATIENCE, async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+                match event["fields"]["message"].as_str().or(event["message"].as_str()) {
+                    Some("listening") => {
+                        let fields = if event["fields"].is_object() { &event["fields"] } else { &event };
+                        let service = fields["service"].as_str().unwrap().to_owned();
+                        self.ports.insert(service, fields["address"].as_str().unwrap().parse().unwrap());
+                    }
+                    Some("ready") => return,
+                    _ => {}
+                }
+            }
+            panic!("the program ended before it was ready");
+        })
+        .await
+        .expect("the program is ready in time");
+        // Keep reading, so that the pipe never fills.
+        tokio::task::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        self.process = Some(process);
+    }
+
+    /// kill -9.
+    pub async fn kill(&mut self) {
+        self.process.take().unwrap().kill().await.unwrap();
+    }
+
+    /// Starts again on the same data, on new ports.
+    pub async fn restart(&mut self) {
+        assert!(self.process.is_none(), "kill or stop first");
+        self.spawn().await;
+    }
+
+    /// SIGTERM, then the exit code.
+    pub async fn stop(&mut self) -> Option<i32> {
+        let mut process = self.process.take().unwrap();
+        let id = process.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
+        assert!(sent.success());
+        timeout(PATIENCE, process.wait()).await.expect("it drains in time").unwrap().code()
+    }
+
+    pub fn address(&self, service: &str) -> SocketAddr {
+        self.ports[service]
+    }
+
+    pub fn url(&self, service: &str, path: &str) -> String {
+        format!("http://{}{path}", self.address(service))
+    }
+
+    /// A request such as `"POST /api/v1/agents"` to a service's port, with this mesh's token.
+    pub fn request(&self, service: &str, call: &str) -> RequestBuilder {
+        let (method, path) = call.split_once(' ').unwrap();
+        let method: Method = method.parse().unwrap();
+        let request = self.client.request(method, self.url(service, path));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Calls the gateway with a JSON body (`Value::Null` for none).
+    pub async fn call(&self, call: &str, body: Value) -> Answer {
+        self.call_at("gateway", call, body).await
+    }
+
+    pub async fn call_at(&self, service: &str, call: &str, body: Value) -> Answer {
+        let request = self.request(service, call);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        answer(request).await
+    }
+
+    /// Calls a documented endpoint: `endpoint` as the documentation writes it, `ids` for its `{…}`.
+    pub async fn documented(&self, endpoint: &str, ids: &[&str], body: Value) -> Answer {
+        let mut call = endpoint.to_owned();
+        for id in ids {
+            let (open, close) = (call.find('{').unwrap(), call.find('}').unwrap());
+            call.replace_range(open..=close, id);
+        }
+        self.call(&call, body).await
+    }
+
+    /// Asks for an execution until it has ended.
+    pub async fn ended(&self, id: &str) -> Value {
+        let start = Instant::now();
+        loop {
+            let answer = self.call(&format!("GET /api/v1/executions/{id}"), Value::Null).await;
+            answer.is(200);
+            let status = answer.body["status"].as_str().unwrap().to_owned();
+            if ["completed", "failed", "cancelled"].contains(&&*status) {
+                return answer.body;
+            }
+            assert!(start.elapsed() < PATIENCE, "still {status}: {}", answer.body);
+            tokio::time::sleep(Duration::from_millis(10)).await; // between two looks at a condition
+        }
+    }
+
+    /// Registers the first user and takes its token from here on.
+    pub async fn close(&mut self) {
+        let user = serde_json::json!({ "username": "root", "password": "correct horse battery staple" });
+        self.call("POST /api/v1/auth/register", user.clone()).await.is(201);
+        self.token = Some(self.login(user).await);
+    }
+
+    pub async fn login(&self, user: Value) -> String {
+        let answer = self.call("POST /api/v1/auth/login", user).await;
+        answer.is(200);
+        answer.body["access_token"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Sends a request and reads the answer; a body that is not JSON is a string.
+pub async fn answer(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Answer { status, headers, body }
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn is(&self, status: u16) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{:#}", self.body);
+        self
+    }
+
+    /// The `ErrorInfo.reason` of an error.
+    pub fn reason(&self) -> &str {
+        let details = self.body["error"]["details"].as_array();
+        let info = details.into_iter().flatten().find_map(|detail| detail["reason"].as_str());
+        info.unwrap_or_default()
+    }
+
+    /// The paths of the field violations of an error.
+    pub fn fields(&self) -> Vec<&str> {
+        let details = self.body["error"]["details"].as_array();
+        details
+            .into_iter()
+            .flatten()
+            .filter_map(|detail| detail["field_violations"].as_array())
+            .flatten()
+            .filter_map(|violation| violation["field"].as_str())
+            .collect()
+    }
+
+    #[track_caller]
+    pub fn id(&self) -> String {
+        self.body["id"].as_str().unwrap_or_else(|| panic!("no id: {:#}", self.body)).to_owned()
+    }
+}

@@ -1,0 +1,105 @@
+//! Deadlines of outgoing calls: the smallest of what the caller has left, what the message asks for
+//! and the default, sent along as `grpc-timeout` and enforced here until the last frame.
+//!
+//! The peer is told what remains, so it shrinks hop by hop. A stream without any deadline may last, but
+//! not be silent, for ever.
+
+use std::{
+    convert::Infallible,
+    sync::LazyLock,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use tokio::time::Instant;
+
+use super::{Body, ChannelConfig};
+use crate::{
+    body::{self, Bounds, deadline_passed, grpc_answer},
+    identity::Caller,
+    timeout,
+};
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Deadline<S> {
+    inner: S,
+    timeout: Duration,
+    idle: Duration,
+}
+
+/// How far the answer of a call may go; left in the request for the connection below.
+#[derive(Clone, Copy)]
+pub(super) struct CallBounds(pub(super) Bounds);
+
+impl<S> Deadline<S> {
+    pub(super) fn new(inner: S, config: &ChannelConfig) -> Self {
+        Self { inner, timeout: config.timeout, idle: config.stream_idle_timeout }
+    }
+
+    fn deadline(&self, request: &Request<Body>, streams: bool) -> Option<Instant> {
+        let now = Instant::now();
+        let asked = timeout::parse(request.headers()).ok().flatten().map(|left| now + left);
+        let caller = request.extensions().get::<Caller>().and_then(Caller::deadline);
+        let default = (!streams).then(|| now + self.timeout);
+        [asked, caller, default].into_iter().flatten().min()
+    }
+}
+
+impl<S> tower::Service<Request<Body>> for Deadline<S>
+where
+    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let streams = answers_with_stream(request.uri().path());
+        let deadline = self.deadline(&request, streams);
+        let idle = streams.then_some(self.idle);
+        request.extensions_mut().insert(CallBounds(Bounds {
+            deadline,
+            idle,
+            wants_trailers: true,
+        }));
+        let Some(deadline) = deadline else {
+            return Box::pin(self.inner.call(request));
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Box::pin(async { Ok(expired()) });
+        }
+        request.headers_mut().insert(timeout::HEADER, timeout::format(left));
+        let call = self.inner.call(request);
+        Box::pin(async move {
+            tokio::time::timeout_at(deadline, call).await.unwrap_or_else(|_| Ok(expired()))
+        })
+    }
+}
+
+fn expired() -> Response<Body> {
+    grpc_answer(deadline_passed()).map(|body: body::Body| Body::new(body))
+}
+
+/// Whether a method of the contract answers with a stream. A method outside of it counts as one, since
+/// nothing is known about how long it takes.
+fn answers_with_stream(path: &str) -> bool {
+    static UNARY: LazyLock<std::collections::HashSet<String>> = LazyLock::new(|| {
+        let methods = lightning_proto::pool().services().flat_map(|service| {
+            let unary = service.methods().filter(|method| !method.is_server_streaming());
+            unary
+                .map(|method| format!("/{}/{}", service.full_name(), method.name()))
+                .collect::<Vec<_>>()
+        });
+        methods.collect()
+    });
+    !UNARY.contains(path)
+}

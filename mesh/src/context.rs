@@ -1,0 +1,193 @@
+//! What a process of the mesh has once, and what each service in it is given.
+//!
+//! A [`Node`] is one process: it holds the mesh key, the pipes between the services it serves, the ways
+//! to the others, and the task that follows auth. A [`Context`] is a node as one service sees it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lightning_proto::auth::v1::AccessState;
+use serde::Deserialize;
+
+use crate::{
+    channel::{ChannelConfig, Peers, PipeListener, Pipes},
+    clock::Clock,
+    identity::{Gate, GateError, KeyError, MeshKey, Tokens, Verifier, access::AccessWatch},
+    serve::ServeConfig,
+    shutdown::Shutdown,
+    telemetry::Metrics,
+};
+
+/// `[mesh]`: what the services of a process have in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MeshConfig {
+    /// The file with the key that services prove themselves with: 32 random bytes, readable by its
+    /// owner alone. Made in the data directory unless told; several machines need the same file.
+    pub key_file: Option<PathBuf>,
+    /// Where services run that are not in this process, such as `agents = "http://10.0.0.7:8001"`. An
+    /// address given for a service of this process is used instead of the pipe.
+    pub peers: BTreeMap<String, String>,
+    /// Limits of every listener.
+    pub serve: ServeConfig,
+    /// How services call each other.
+    pub channel: ChannelConfig,
+}
+
+/// How a node is started.
+#[derive(Debug, Clone, Default)]
+pub struct NodeConfig {
+    /// Where the process keeps its files.
+    pub data_dir: PathBuf,
+    /// `[mesh]`.
+    pub mesh: MeshConfig,
+    /// The words of the services that this process serves.
+    pub services: Vec<&'static str>,
+    /// Whether every listener of the process is on loopback, without which there is no open mode.
+    pub loopback: bool,
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// There is no usable mesh key.
+    #[error("the mesh key cannot be used")]
+    Key(#[from] KeyError),
+    /// A fixed access state holds keys that cannot be used.
+    #[error("the access state holds keys that cannot be used")]
+    Access(#[source] jsonwebtoken::errors::Error),
+}
+
+/// One process of the mesh.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    config: NodeConfig,
+    clock: Clock,
+    shutdown: Shutdown,
+    tokens: Tokens,
+    pipes: Pipes,
+    addresses: Arc<BTreeMap<String, String>>,
+    verifier: Arc<Verifier>,
+}
+
+/// A node as one service sees it.
+#[derive(Clone)]
+pub struct Context {
+    name: &'static str,
+    node: Node,
+    peers: Peers,
+    metrics: Metrics,
+}
+
+impl Node {
+    /// Starts a node that follows the auth service among its peers. Inside the runtime.
+    pub fn start(config: NodeConfig, clock: Clock, shutdown: Shutdown) -> Result<Self, NodeError> {
+        let default = || config.data_dir.join("mesh.key");
+        let key_file = config.mesh.key_file.clone().unwrap_or_else(default);
+        let key = MeshKey::load_or_create(&key_file)?;
+        Self::assemble(config, clock, shutdown, &key, None)
+    }
+
+    /// Starts a node that believes a fixed access state, with a key of its own; for tests.
+    pub(crate) fn start_with(
+        config: NodeConfig,
+        clock: Clock,
+        shutdown: Shutdown,
+        access: Option<AccessState>,
+    ) -> Result<Self, NodeError> {
+        Self::assemble(config, clock, shutdown, &MeshKey::random(), access)
+    }
+
+    fn assemble(
+        config: NodeConfig,
+        clock: Clock,
+        shutdown: Shutdown,
+        key: &MeshKey,
+        access: Option<AccessState>,
+    ) -> Result<Self, NodeError> {
+        let tokens = Tokens::new(key, clock.clone());
+        let pipes = Pipes::new(config.services.iter().copied());
+        let addresses = Arc::new(config.mesh.peers.clone());
+        // The process asks auth in its own name, not in that of one of its services.
+        let peers = Peers::new(
+            "mesh",
+            tokens.clone(),
+            pipes.clone(),
+            addresses.clone(),
+            config.mesh.channel.clone(),
+        );
+        let auth = peers.channel("auth");
+        let access = match access {
+            Some(state) => AccessWatch::fixed(state).map_err(NodeError::Access)?,
+            None => AccessWatch::follow(auth.clone(), shutdown.clone()),
+        };
+        let verifier = Arc::new(Verifier::new(tokens.clone(), access, auth, clock.clone()));
+        Ok(Self(Arc::new(Inner { config, clock, shutdown, tokens, pipes, addresses, verifier })))
+    }
+
+    /// The node as the service of this word sees it.
+    pub fn context(&self, name: &'static str) -> Context {
+        let node = &*self.0;
+        let peers = Peers::new(
+            name,
+            node.tokens.clone(),
+            node.pipes.clone(),
+            node.addresses.clone(),
+            node.config.mesh.channel.clone(),
+        );
+        Context { name, node: self.clone(), peers, metrics: Metrics::new(name, node.clock.clone()) }
+    }
+}
+
+impl Context {
+    /// The word of the service.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.node.0.clock
+    }
+
+    /// The shutdown signal. Every loop listens to it.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.node.0.shutdown
+    }
+
+    /// The ways to other services, calling in the name of this one.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// The figures of this service.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Where the process keeps its files. A service's own are below a folder of its name.
+    pub fn data_dir(&self) -> &Path {
+        &self.node.0.config.data_dir
+    }
+
+    /// Limits of the listeners.
+    pub fn serve_config(&self) -> &ServeConfig {
+        &self.node.0.config.mesh.serve
+    }
+
+    /// A gate for the named services of the contract (the gateway names all of them).
+    pub fn gate<'a>(&self, services: impl IntoIterator<Item = &'a str>) -> Result<Gate, GateError> {
+        let node = &*self.node.0;
+        Gate::new(self.name, services, node.verifier.clone(), node.config.loopback)
+    }
+
+    /// The listening end of this service's pipe; once.
+    pub fn pipe(&self) -> Option<PipeListener> {
+        self.node.0.pipes.listen(self.name)
+    }
+}

@@ -1,0 +1,227 @@
+//! The caller: whose authority a piece of work runs under.
+//!
+//! A caller is serializable, because a workflow keeps it with an execution. Its authority never grows
+//! on the way: a service that works on behalf of a user acts with that user's permissions. What is left
+//! of the deadline and the trace travel along, and are not kept.
+
+use lightning_proto::mesh::v1::ErrorReason;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tonic::{Request, Status};
+
+use crate::{
+    fault::Fault,
+    telemetry::trace::{self, TraceContext},
+};
+
+/// Who is calling and what they may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// `user:<id>`, `api-key:<id>`, `service:<word>`, `local` or `anonymous`.
+    pub subject: String,
+    /// The human name, for logs and audit.
+    pub name: String,
+    /// The roles, as auth assigned them.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// The permissions as patterns: `*`, `agents.*`, `*.read`, `agents.write`.
+    #[serde(default)]
+    pub permissions: Vec<String>,
+    /// The user who owns an API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_id: Option<String>,
+    /// The session that the access token belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// The service that acts on behalf of the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+    #[serde(skip)]
+    deadline: Option<Instant>,
+    #[serde(skip)]
+    trace: Option<TraceContext>,
+}
+
+impl Caller {
+    /// A subject with permissions.
+    pub fn new(
+        subject: impl Into<String>,
+        name: impl Into<String>,
+        permissions: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            subject: subject.into(),
+            name: name.into(),
+            roles: Vec::new(),
+            permissions: permissions.into_iter().map(Into::into).collect(),
+            owner_id: None,
+            session_id: None,
+            via: None,
+            deadline: None,
+            trace: None,
+        }
+    }
+
+    /// The admin of a machine that is in open mode.
+    pub fn local() -> Self {
+        Self { roles: vec!["admin".to_owned()], ..Self::new("local", "local admin", ["*"]) }
+    }
+
+    /// A service that acts for itself, in the background.
+    pub fn service(word: &str) -> Self {
+        Self::new(format!("service:{word}"), word, ["*"])
+    }
+
+    /// Nobody in particular, as public methods allow.
+    pub fn anonymous() -> Self {
+        Self::new("anonymous", "anonymous", std::iter::empty::<String>())
+    }
+
+    /// Takes the caller off a request. INTERNAL if the gate did not put one there, which means that the
+    /// service was mounted without it.
+    pub fn split<T>(request: Request<T>) -> Result<(Self, T), Status> {
+        let (_, mut extensions, message) = request.into_parts();
+        let caller = extensions.remove::<Self>().ok_or_else(no_gate)?;
+        Ok((caller, message))
+    }
+
+    /// The caller of a request, for handlers that need its metadata too.
+    pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        request.extensions().get::<Self>().cloned().ok_or_else(no_gate)
+    }
+
+    /// Whether the caller holds a permission such as `agents.write`. `internal` is not a permission
+    /// that anyone can hold: only the gate decides about it.
+    pub fn permits(&self, permission: &str) -> bool {
+        permission != "internal" && self.permissions.iter().any(|held| covers(held, permission))
+    }
+
+    /// Fails with PERMISSION_DENIED, naming the permission, unless the caller holds it.
+    pub fn require(&self, permission: &str) -> Result<(), Fault> {
+        if self.permits(permission) {
+            return Ok(());
+        }
+        Err(Fault::denied(ErrorReason::PermissionDenied)
+            .message(format!(
+                "this needs the permission {permission}, which the caller does not hold"
+            ))
+            .with("permission", permission)
+            .with("subject", &self.subject))
+    }
+
+    /// The user who calls, by themselves or with a key of theirs.
+    pub fn user_id(&self) -> Option<&str> {
+        self.subject.strip_prefix("user:").or(self.owner_id.as_deref())
+    }
+
+    /// Whether it is nobody in particular.
+    pub fn is_anonymous(&self) -> bool {
+        self.subject == "anonymous"
+    }
+
+    /// Whether it is a service that acts for itself.
+    pub fn is_service(&self) -> bool {
+        self.subject.starts_with("service:")
+    }
+
+    /// An outgoing call on behalf of this caller, within what is left of its deadline.
+    pub fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        request.extensions_mut().insert(self.clone());
+        request
+    }
+
+    /// The same caller without deadline, for work that outlives the request.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { deadline: None, ..self.clone() }
+    }
+
+    /// Until when the caller waits for the answer.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The same caller, who waits no longer than until `deadline`.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Option<Instant>) -> Self {
+        let deadline = match (self.deadline, deadline) {
+            (Some(mine), Some(other)) => Some(mine.min(other)),
+            (mine, other) => mine.or(other),
+        };
+        Self { deadline, ..self }
+    }
+
+    pub(crate) fn with_trace(self, trace: Option<TraceContext>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// The trace that work for this caller belongs to: the present one, else the one it came with.
+    pub(crate) fn trace(&self) -> Option<TraceContext> {
+        trace::current().or(self.trace)
+    }
+}
+
+/// Whether a permission pattern covers a permission. A `*` stands for any text; there is at most one.
+fn covers(pattern: &str, permission: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == permission,
+        Some((start, end)) => {
+            permission.len() >= start.len() + end.len()
+                && permission.starts_with(start)
+                && permission.ends_with(end)
+        }
+    }
+}
+
+fn no_gate() -> Status {
+    tracing::error!("a handler was reached without passing the gate");
+    Fault::new(tonic::Code::Internal, ErrorReason::Internal, "internal error").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_cover_what_they_say() {
+        let check = |pattern: &str, permission: &str, expected| {
+            let caller = Caller::new("user:1", "a", [pattern]);
+            assert_eq!(caller.permits(permission), expected, "{pattern} {permission}");
+        };
+        check("*", "agents.write", true);
+        check("agents.*", "agents.write", true);
+        check("agents.*", "agents", false);
+        check("agents.*", "agentsx.write", false);
+        check("*.read", "agents.read", true);
+        check("*.read", "agents.write", false);
+        check("agents.write", "agents.write", true);
+        check("agents.write", "agents.writes", false);
+        check("", "agents.write", false);
+        check("*", "internal", false);
+    }
+
+    #[test]
+    fn a_refusal_names_the_permission() {
+        let fault = Caller::anonymous().require("agents.write").unwrap_err();
+        assert!(fault.to_string().contains("agents.write"));
+        assert!(Caller::local().require("agents.write").is_ok());
+    }
+
+    #[test]
+    fn the_user_is_found_behind_a_key() {
+        let mut caller = Caller::new("api-key:k", "ci", ["*"]);
+        assert_eq!(caller.user_id(), None);
+        caller.owner_id = Some("u".to_owned());
+        assert_eq!(caller.user_id(), Some("u"));
+        assert_eq!(Caller::new("user:v", "v", ["*"]).user_id(), Some("v"));
+    }
+
+    #[test]
+    fn a_kept_caller_comes_back_without_its_deadline() {
+        let caller = Caller::local().with_deadline(Some(Instant::now()));
+        let kept: Caller = serde_json::from_str(&serde_json::to_string(&caller).unwrap()).unwrap();
+        assert_eq!(kept, caller.detached());
+        assert_eq!(kept.deadline(), None);
+    }
+}

@@ -1,0 +1,255 @@
+//! The gate: no call reaches a handler without an identity and the permission of the method.
+//!
+//! Which permission that is stands in the contract; the table is read from the descriptors when the
+//! service starts, and a method that names none keeps the service from starting. A path that is not in
+//! the table is refused before anything else is looked at.
+
+use std::{collections::HashMap, sync::Arc};
+
+use http::{HeaderMap, header, request::Parts};
+use lightning_proto::mesh::v1::ErrorReason;
+use prost_reflect::{MethodDescriptor, Value};
+
+use super::{Caller, Verifier, open_mode};
+use crate::{fault::Fault, serve::Peer, telemetry::trace};
+
+/// The method option that names the permission.
+const OPTION: &str = "lightning.options.v1.permission";
+/// Services that every port has and that are not in our contract: health checks and reflection tell
+/// nothing that the contract does not.
+const BUILT_IN: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+/// Decides about calls to one service (or, in the gateway, to all).
+pub struct Gate {
+    /// The word under which this service is the audience of mesh tokens.
+    service: &'static str,
+    methods: HashMap<String, Permission>,
+    verifier: Arc<Verifier>,
+    /// Whether every listener of the process is on loopback.
+    loopback: bool,
+}
+
+enum Permission {
+    Public,
+    Internal,
+    Named(String),
+}
+
+/// What keeps a service from starting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GateError {
+    /// The contract has no such service.
+    #[error("the contract has no service {service}")]
+    UnknownService {
+        /// The full name.
+        service: String,
+    },
+    /// The contract does not say who may call the method.
+    #[error("{method} has no option (lightning.options.v1.permission)")]
+    NoPermission {
+        /// The full name.
+        method: String,
+    },
+}
+
+impl Gate {
+    /// A gate for the named services of the contract.
+    pub(crate) fn new<'a>(
+        service: &'static str,
+        names: impl IntoIterator<Item = &'a str>,
+        verifier: Arc<Verifier>,
+        loopback: bool,
+    ) -> Result<Self, GateError> {
+        let pool = lightning_proto::pool();
+        let mut methods = HashMap::new();
+        for name in names {
+            if BUILT_IN.contains(&name) {
+                continue;
+            }
+            let descriptor = pool
+                .get_service_by_name(name)
+                .ok_or_else(|| GateError::UnknownService { service: name.to_owned() })?;
+            for method in descriptor.methods() {
+                let path = format!("/{name}/{}", method.name());
+                methods.insert(path, permission(&method)?);
+            }
+        }
+        Ok(Self { service, methods, verifier, loopback })
+    }
+
+    /// Whether the method is offered here.
+    pub fn knows(&self, path: &str) -> bool {
+        self.methods.contains_key(path) || is_built_in(path)
+    }
+
+    /// Admits a call to a method (`/package.Service/Method`), leaving its [`Caller`] in the extensions,
+    /// or says why not. A call that was admitted before (by the transcoder, before it read the body) is
+    /// not checked twice; extensions cannot come from outside.
+    pub async fn admit(&self, path: &str, parts: &mut Parts) -> Result<(), Fault> {
+        if parts.extensions.get::<Caller>().is_some() {
+            return Ok(());
+        }
+        let permission = match self.methods.get(path) {
+            Some(permission) => permission,
+            None if is_built_in(path) => &Permission::Public,
+            None => return Err(unknown_method()),
+        };
+        let caller = match permission {
+            Permission::Public => self.identify_leniently(parts).await?,
+            Permission::Internal => self.service_caller(parts).await?,
+            Permission::Named(permission) => {
+                let caller = self.identify(parts).await?;
+                if caller.is_anonymous() {
+                    return Err(no_credential());
+                }
+                caller.require(permission)?;
+                caller
+            }
+        };
+        tracing::Span::current().record("caller", caller.subject.as_str());
+        parts.extensions.insert(caller.with_trace(trace::current()));
+        Ok(())
+    }
+
+    /// Who is calling, by credential, or by open mode; anonymous if neither tells. Fails on a
+    /// credential that is wrong. Checks no permission: it is for plain HTTP routes, which do that
+    /// themselves.
+    pub async fn identify(&self, parts: &Parts) -> Result<Caller, Fault> {
+        match credential(&parts.headers)? {
+            Credential::Token(token) => self.verifier.verify(token, self.service).await,
+            Credential::OtherScheme => Err(wrong_scheme()),
+            Credential::None => self.without_credential(parts).await,
+        }
+    }
+
+    /// For public methods: another scheme than `Bearer` is the method's own business (OAuth clients
+    /// use `Basic`), and not being able to ask whether open mode holds makes the caller anonymous.
+    async fn identify_leniently(&self, parts: &Parts) -> Result<Caller, Fault> {
+        match credential(&parts.headers)? {
+            Credential::Token(token) => self.verifier.verify(token, self.service).await,
+            Credential::OtherScheme => Ok(Caller::anonymous()),
+            // Somebody who may call anyway is not refused for the name they used, and need not wait
+            // for auth either; only handlers that look at the caller notice.
+            Credential::None if !self.may_be_open(parts) => Ok(Caller::anonymous()),
+            Credential::None if !open_mode::names_are_loopback(parts) => Ok(Caller::anonymous()),
+            Credential::None => match self.verifier.is_open_now() {
+                true => Ok(Caller::local()),
+                false => Ok(Caller::anonymous()),
+            },
+        }
+    }
+
+    async fn service_caller(&self, parts: &Parts) -> Result<Caller, Fault> {
+        let caller = match credential(&parts.headers)? {
+            Credential::Token(token) => self.verifier.verify(token, self.service).await?,
+            Credential::OtherScheme => return Err(wrong_scheme()),
+            Credential::None => return Err(no_credential()),
+        };
+        if caller.via.is_none() {
+            return Err(Fault::denied(ErrorReason::PermissionDenied)
+                .message("this is for services of the mesh alone")
+                .with("permission", "internal"));
+        }
+        Ok(caller)
+    }
+
+    async fn without_credential(&self, parts: &Parts) -> Result<Caller, Fault> {
+        if !self.may_be_open(parts) || !self.verifier.is_open().await? {
+            return Ok(Caller::anonymous());
+        }
+        if !open_mode::names_are_loopback(parts) {
+            return Err(Fault::denied(ErrorReason::HostNotAllowed).message(
+                "without users, only requests to a loopback name (localhost, 127.0.0.1, [::1]) from a \
+                 loopback origin are answered; create the first admin to lift this",
+            ));
+        }
+        Ok(Caller::local())
+    }
+
+    /// Open mode is for connections from this machine, not for the pipes inside the process: services
+    /// always say who they are.
+    fn may_be_open(&self, parts: &Parts) -> bool {
+        let peer = parts.extensions.get::<Peer>();
+        self.loopback && peer.is_some_and(|peer| !peer.in_process && peer.is_loopback())
+    }
+}
+
+enum Credential<'a> {
+    None,
+    Token(&'a str),
+    OtherScheme,
+}
+
+fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Fault> {
+    let mut given = headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .map(|value| (true, value))
+        .chain(headers.get_all("x-api-key").iter().map(|value| (false, value)));
+    let Some((is_authorization, value)) = given.next() else {
+        return Ok(Credential::None);
+    };
+    if given.next().is_some() {
+        return Err(Fault::unauthenticated(ErrorReason::CredentialsAmbiguous)
+            .message("send one credential: either authorization or x-api-key, once"));
+    }
+    let text = value.to_str().map_err(|_| wrong_scheme())?.trim();
+    if !is_authorization {
+        return Ok(Credential::Token(text));
+    }
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Ok(Credential::Token(token.trim()))
+        }
+        Some(_) | None => Ok(Credential::OtherScheme),
+    }
+}
+
+fn permission(method: &MethodDescriptor) -> Result<Permission, GateError> {
+    let missing = || GateError::NoPermission { method: method.full_name().to_owned() };
+    let extension = method.parent_pool().get_extension_by_name(OPTION).ok_or_else(missing)?;
+    let options = method.options();
+    match options.get_extension(&extension).as_ref() {
+        Value::String(text) if text == "public" => Ok(Permission::Public),
+        Value::String(text) if text == "internal" => Ok(Permission::Internal),
+        Value::String(text) if !text.is_empty() => Ok(Permission::Named(text.clone())),
+        Value::String(_)
+        | Value::Bool(_)
+        | Value::I32(_)
+        | Value::I64(_)
+        | Value::U32(_)
+        | Value::U64(_)
+        | Value::F32(_)
+        | Value::F64(_)
+        | Value::Bytes(_)
+        | Value::EnumNumber(_)
+        | Value::Message(_)
+        | Value::List(_)
+        | Value::Map(_) => Err(missing()),
+    }
+}
+
+fn is_built_in(path: &str) -> bool {
+    let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    service.is_some_and(|(service, _)| BUILT_IN.contains(&service))
+}
+
+fn unknown_method() -> Fault {
+    Fault::unimplemented(ErrorReason::MethodUnknown)
+        .message("this method is not offered on this port; ask reflection what is")
+}
+
+fn no_credential() -> Fault {
+    Fault::unauthenticated(ErrorReason::Unauthenticated).message(
+        "send an access token or an API key: authorization: Bearer TOKEN, or x-api-key: KEY",
+    )
+}
+
+fn wrong_scheme() -> Fault {
+    Fault::unauthenticated(ErrorReason::TokenInvalid)
+        .message("the authorization header must read: Bearer TOKEN")
+}

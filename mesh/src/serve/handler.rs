@@ -1,0 +1,182 @@
+//! Where a request goes on a service's port: gRPC by its content type, `/health` and `/metrics`, the
+//! declared plain HTTP prefixes, and everything else to the transcoder.
+
+use std::{collections::HashMap, convert::Infallible, sync::Arc};
+
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use lightning_proto::{
+    mesh::v1::ErrorReason, telemetry::v1::metrics_service_server::MetricsServiceServer,
+};
+use lightning_transcode::{Routes, Transcoder};
+use tonic_web::{GrpcWebLayer, GrpcWebService};
+use tower::{Layer as _, Service as _, ServiceExt as _, service_fn, util::BoxCloneSyncService};
+
+use super::{
+    GrpcStack, Handler, Health, ServeConfig, ServeError, error_response, figures, reflection, rest,
+};
+use crate::{
+    body::{Body, Silence, boxed},
+    context::Context,
+    fault::Fault,
+    identity::Gate,
+    service::Service,
+    telemetry::{
+        Metrics,
+        observe::{is_grpc, observe},
+    },
+};
+
+struct Standard {
+    service: &'static str,
+    metrics: Metrics,
+    health: Health,
+    gate: Arc<Gate>,
+    grpc: GrpcStack,
+    web: GrpcWebService<GrpcStack>,
+    rest: Transcoder<GrpcStack>,
+    routes: Routes,
+    http: Vec<(String, axum::Router)>,
+    config: ServeConfig,
+}
+
+impl Service {
+    /// The handler that serves this service on one port. Fails if the contract does not say who may
+    /// call it, or its routes are faulty.
+    pub fn into_handler(self, context: &Context) -> Result<Handler, ServeError> {
+        let service = self.name;
+        if self.edge.is_none() {
+            check_prefixes(service, &self.http)?;
+        }
+        let own: Vec<_> = self.grpc.iter().map(|(name, _)| *name).collect();
+        let (health, health_server) = Health::new(context, self.health.clone(), &own);
+        let figures = figures::Api {
+            metrics: context.metrics().clone(),
+            health: health.clone(),
+            figures: self.figures.clone(),
+            rest_metrics: self.edge.as_ref().map(|edge| edge.rest_metrics.clone()),
+        };
+        let with_figures = self.grpc(MetricsServiceServer::new(figures));
+        let names: Vec<_> = with_figures.grpc.iter().map(|(name, _)| *name).collect();
+        let complete = reflection(with_figures.grpc(health_server), &names)
+            .map_err(|source| ServeError::Reflection { service, source })?;
+        let gate = context.gate(names.iter().copied());
+        let gate = Arc::new(gate.map_err(|source| ServeError::Gate { service, source })?);
+        let grpc =
+            GrpcStack::new(gate.clone(), complete.grpc.into_iter().collect::<HashMap<_, _>>());
+        let (routes, rest) =
+            rest::transcoder(service, names.iter().copied(), gate.clone(), grpc.clone())?;
+        let handler = Arc::new(Standard {
+            service,
+            metrics: context.metrics().clone(),
+            health,
+            gate,
+            web: GrpcWebLayer::new().layer(grpc.clone()),
+            grpc,
+            rest,
+            routes,
+            http: complete.http,
+            config: context.serve_config().clone(),
+        });
+        Ok(BoxCloneSyncService::new(service_fn(move |request| {
+            let handler = handler.clone();
+            async move { Ok::<_, Infallible>(handler.answer(request).await) }
+        })))
+    }
+}
+
+impl Standard {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        // Probes and scrapes are not calls; counting them would drown the calls.
+        if request.method() == Method::GET || request.method() == Method::HEAD {
+            match request.uri().path() {
+                "/health" => return self.health.answer(),
+                "/metrics" => return metrics_answer(&self.metrics),
+                _ => {}
+            }
+        }
+        observe(&self.metrics, self.service, request, |request| self.route(request)).await
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+        if is_grpc(request.headers()) {
+            return self.grpc(request).await;
+        }
+        let path = request.uri().path();
+        if let Some((_, router)) = self.http.iter().find(|(prefix, _)| is_below(path, prefix)) {
+            return self.plain(router, request).await;
+        }
+        if request.method() == Method::POST && self.gate.knows(path) {
+            return not_grpc();
+        }
+        let request = request.map(|body| Silence::new(body, self.config.body_timeout));
+        let answered = self.rest.clone().oneshot(request).await;
+        answered.unwrap_or_else(|never| match never {})
+    }
+
+    async fn grpc(&self, request: Request<Incoming>) -> Response<Body> {
+        let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let is_web = kind.is_some_and(|kind| kind.starts_with(b"application/grpc-web"));
+        if is_web {
+            let answered = self.web.clone().oneshot(request).await;
+            return answered.map_or_else(|never| match never {}, |answer| answer.map(boxed));
+        }
+        if request.version() != http::Version::HTTP_2 {
+            let fault = Fault::invalid(ErrorReason::InvalidArgument)
+                .message("gRPC needs HTTP/2; over HTTP/1.1 use gRPC-Web or REST");
+            return error_response(fault, &self.routes);
+        }
+        self.grpc.clone().call(request).await.unwrap_or_else(|never| match never {})
+    }
+
+    async fn plain(&self, router: &axum::Router, request: Request<Incoming>) -> Response<Body> {
+        let mut request = request.map(|body| {
+            let body = Silence::new(body, self.config.body_timeout);
+            axum::body::Body::new(Limited::new(body, self.config.max_body_bytes))
+        });
+        request.extensions_mut().insert(self.gate.clone());
+        let answered = router.clone().oneshot(request).await;
+        answered.unwrap_or_else(|never| match never {}).map(boxed)
+    }
+}
+
+/// The Prometheus text of a service, for `GET /metrics`.
+pub(super) fn metrics_answer(metrics: &Metrics) -> Response<Body> {
+    let mut response = Response::new(Full::from(metrics.text()).map_err(Into::into).boxed_unsync());
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    );
+    response
+}
+
+/// A gRPC path asked in another tongue (HTTP 415, as gRPC over HTTP/2 wants it).
+fn not_grpc() -> Response<Body> {
+    let body = r#"{"error":{"code":415,"status":"INVALID_ARGUMENT","message":"this path speaks gRPC: send content-type application/grpc or application/grpc-web"}}"#;
+    let mut response = Response::new(boxed(Full::from(body)));
+    *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+fn is_below(path: &str, prefix: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/');
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The gateway proxies the prefixes that the contract declares; one that it does not declare would be
+/// reachable here and nowhere else.
+fn check_prefixes(
+    service: &'static str,
+    http: &[(String, axum::Router)],
+) -> Result<(), ServeError> {
+    for (prefix, _) in http {
+        let declared = crate::contract::http_prefixes(service);
+        if !declared.iter().any(|declared| declared == prefix) {
+            return Err(ServeError::UndeclaredPrefix { service, prefix: prefix.clone() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! Observes every request from its first byte in to its last byte out: one span, one count, one line.
+//!
+//! It stands outside everything else, because a request that is refused by the gate or by the
+//! transcoder is a request too. What the outcome was is read where the protocol says it: `grpc-status`
+//! in the trailers or headers, or what the transcoder left in the extensions of a REST answer.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use lightning_transcode::{GrpcStatus, MatchedRoute};
+use tokio::time::Instant;
+use tonic::Code;
+use tracing::{Instrument as _, Span, field::Empty};
+
+use super::{
+    Metrics,
+    metrics::{Presence, code_name},
+    trace::{self, TRACEPARENT, TraceContext},
+};
+use crate::body::{Body, BoxError};
+
+/// Answers a request under observation.
+pub(crate) async fn observe<B, F>(
+    metrics: &Metrics,
+    service: &'static str,
+    request: Request<B>,
+    answer: impl FnOnce(Request<B>) -> F,
+) -> Response<Body>
+where
+    F: Future<Output = Response<Body>>,
+{
+    let span = tracing::info_span!(
+        "request",
+        service,
+        rpc = Empty,
+        caller = Empty,
+        trace_id = Empty,
+        elapsed_ms = Empty,
+        code = Empty,
+    );
+    let incoming = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let trace = TraceContext::enter(incoming.and_then(TraceContext::parse), &span);
+    span.record("trace_id", trace.trace_id());
+    let path = is_grpc(request.headers()).then(|| request.uri().path().to_owned());
+    let mut record = Record {
+        metrics: metrics.clone(),
+        span: span.clone(),
+        started: Instant::now(),
+        path,
+        code: None,
+        _present: metrics.call_started(),
+    };
+    let response = trace::scope(trace, answer(request)).instrument(span).await;
+    if record.path.is_none() {
+        let route = response.extensions().get::<MatchedRoute>();
+        record.path = route.map(|route| route.grpc_path.to_string());
+    }
+    record.code = outcome(&response);
+    response.map(|inner| Observed { inner, trace, record }.boxed_unsync())
+}
+
+/// Whether a request speaks gRPC or gRPC-Web.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+}
+
+/// The outcome as far as the head of an answer tells it.
+fn outcome(response: &Response<Body>) -> Option<Code> {
+    let extensions = response.extensions();
+    if let Some(status) = extensions.get::<GrpcStatus>() {
+        return Some(Code::from_i32(status.0));
+    }
+    if is_grpc(response.headers()) {
+        return grpc_status(response.headers());
+    }
+    Some(match response.status() {
+        StatusCode::BAD_REQUEST => Code::InvalidArgument,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        status if status.is_server_error() => Code::Internal,
+        status if status.is_client_error() => Code::InvalidArgument,
+        _ => Code::Ok,
+    })
+}
+
+/// The code in a set of headers or trailers.
+pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<Code> {
+    headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
+}
+
+/// What is known about a request; counted and logged when it is dropped, however the request ended.
+struct Record {
+    metrics: Metrics,
+    span: Span,
+    started: Instant,
+    path: Option<String>,
+    code: Option<Code>,
+    _present: Presence,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // No outcome by now means that the caller went away before there was one.
+        let code = self.code.unwrap_or(Code::Cancelled);
+        let elapsed = self.started.elapsed();
+        let path = self.path.as_deref().unwrap_or("other");
+        self.metrics.record(path, code, elapsed);
+        self.span.record("rpc", path.trim_start_matches('/'));
+        self.span.record("code", code_name(code));
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.span.record("elapsed_ms", elapsed_ms);
+        self.span.in_scope(|| match code {
+            Code::Ok => tracing::debug!("answered"),
+            Code::Unknown | Code::Internal | Code::DataLoss => tracing::warn!("failed"),
+            Code::Cancelled
+            | Code::InvalidArgument
+            | Code::DeadlineExceeded
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::Unavailable
+            | Code::Unauthenticated => tracing::info!("refused"),
+        });
+    }
+}
+
+/// An answer's body that keeps the record open until its end, inside the request's span and trace.
+struct Observed {
+    inner: Body,
+    trace: TraceContext,
+    record: Record,
+}
+
+impl http_body::Body for Observed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let frame = ready!(this.record.span.in_scope(|| {
+            trace::sync_scope(this.trace, || Pin::new(&mut this.inner).poll_frame(context))
+        }));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    this.record.code = grpc_status(trailers).or(this.record.code);
+                }
+            }
+            Some(Err(_)) => this.record.code = Some(Code::Unavailable),
+            // gRPC-Web carries its trailers in the data, where they are not looked for.
+            None => this.record.code = this.record.code.or(Some(Code::Ok)),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,17 @@
+//! The mesh from outside: real connections, real protocols, a small service behind them.
+
+#[path = "it/support.rs"]
+mod support;
+
+#[path = "it/calls.rs"]
+mod calls;
+#[path = "it/deadlines.rs"]
+mod deadlines;
+#[path = "it/drain.rs"]
+mod drain;
+#[path = "it/identity.rs"]
+mod identity;
+#[path = "it/limits.rs"]
+mod limits;
+#[path = "it/protocols.rs"]
+mod protocols;

@@ -1,0 +1,182 @@
+//! Rows of deployments.
+//!
+//! Every batch that begins or ends one touches the agent's row first. That row is the lock: on
+//! PostgreSQL two of them would otherwise not see each other, and an agent whose last two deployments
+//! stop at once would stay `deployed`.
+
+use lightning_mesh::clock::Timestamp;
+use lightning_store::{Batch, Expect, Once, Row, params};
+
+use super::{After, Store, Written, agents::design, not_as_expected, number};
+use crate::{
+    Error,
+    domain::{AgentId, Deployment, DeploymentId, DeploymentStatus, Design},
+};
+
+/// Selects deployments; the tail filters and orders.
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT d.id, d.agent_id, d.agent_version, d.environment, d.replicas, d.status,
+                d.create_time, d.end_time FROM deployments d ",
+            $tail
+        )
+    };
+}
+
+const GET: &str = select!("WHERE d.id = $1");
+
+const LIST: &str = select!(
+    "WHERE d.agent_id = $1 AND (d.create_time, d.id) < ($2, $3)
+        AND (CAST($4 AS TEXT) IS NULL OR d.status = $4)
+        AND (CAST($5 AS TEXT) IS NULL OR d.environment = $5)
+    ORDER BY d.create_time DESC, d.id DESC LIMIT $6"
+);
+
+const LIST_ASCENDING: &str = select!(
+    "WHERE d.agent_id = $1 AND (d.create_time, d.id) > ($2, $3)
+        AND (CAST($4 AS TEXT) IS NULL OR d.status = $4)
+        AND (CAST($5 AS TEXT) IS NULL OR d.environment = $5)
+    ORDER BY d.create_time, d.id LIMIT $6"
+);
+
+const ACTIVE: &str = "SELECT d.id, d.agent_id, d.agent_version, d.environment, d.replicas, d.status,
+        d.create_time, d.end_time, v.name, v.description, v.agent_type, v.model, v.instructions,
+        v.temperature, v.max_output_tokens, v.config, v.labels, v.workflow_id
+    FROM deployments d
+    JOIN agent_versions v ON v.agent_id = d.agent_id AND v.version = d.agent_version
+    WHERE d.agent_id = $1 AND d.environment = $2 AND d.status = 'active'";
+
+const MARK_DEPLOYED: &str =
+    "UPDATE agents SET status = 'deployed', revision = revision + 1, update_time = $2
+    WHERE id = $1 AND status <> 'archived'";
+
+const SUPERSEDE: &str = "UPDATE deployments SET status = 'superseded', end_time = $3
+    WHERE agent_id = $1 AND environment = $2 AND status = 'active'";
+
+const INSERT: &str = "INSERT INTO deployments
+    (id, agent_id, agent_version, environment, replicas, status, create_time, end_time)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, NULL)";
+
+const TOUCH: &str = "UPDATE agents SET revision = revision + 1, update_time = $2 WHERE id = $1";
+
+const STOP: &str =
+    "UPDATE deployments SET status = 'stopped', end_time = $2 WHERE id = $1 AND status = 'active'";
+
+const MARK_ACTIVE: &str = "UPDATE agents SET status = 'active'
+    WHERE id = $1 AND status = 'deployed' AND NOT EXISTS
+        (SELECT 1 FROM deployments WHERE agent_id = $1 AND status = 'active')";
+
+/// Which deployments of an agent to list; what is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DeploymentFilter {
+    pub(crate) status: Option<DeploymentStatus>,
+    pub(crate) environment: Option<String>,
+}
+
+// === impl Store ===
+
+impl Store {
+    pub(crate) async fn deployment(&self, id: &DeploymentId) -> Result<Deployment, Error> {
+        let row = self.db.query_opt(GET, params![id.as_str()]).await?;
+        row.as_ref().map_or_else(|| Err(Error::DeploymentNotFound { id: id.clone() }), deployment)
+    }
+
+    /// The deployment that takes calls, with the design that it pins.
+    pub(crate) async fn active_deployment(
+        &self,
+        agent: &AgentId,
+        environment: &str,
+    ) -> Result<Option<(Deployment, Design)>, Error> {
+        let row = self.db.query_opt(ACTIVE, params![agent.as_str(), environment]).await?;
+        row.map(|row| Ok((deployment(&row)?, design(&row)?))).transpose()
+    }
+
+    /// At most `limit` deployments of an agent by time of creation.
+    pub(crate) async fn deployments(
+        &self,
+        agent: &AgentId,
+        filter: &DeploymentFilter,
+        ascending: bool,
+        after: After,
+        limit: i64,
+    ) -> Result<Vec<Deployment>, Error> {
+        let (sql, first) = if ascending { (LIST_ASCENDING, i64::MIN) } else { (LIST, i64::MAX) };
+        let (time, id) = after.unwrap_or((first, String::new()));
+        let status = filter.status.map(DeploymentStatus::as_str);
+        let environment = filter.environment.as_ref();
+        let params = params![agent.as_str(), time, id, status, environment, limit];
+        self.db.query(sql, params).await?.iter().map(deployment).collect()
+    }
+
+    /// Writes a new deployment in place of the active one. `None` if the agent is gone or archived.
+    pub(crate) async fn insert_deployment(
+        &self,
+        new: &Deployment,
+        once: Option<Once>,
+    ) -> Result<Option<Written>, Error> {
+        let agent = new.agent_id.as_str();
+        let now = new.create_time.as_micros();
+        let row = params![
+            new.id.as_str(),
+            agent,
+            new.agent_version,
+            &new.environment,
+            new.replicas,
+            new.status.as_str(),
+            now,
+        ];
+        let batch = Batch::new()
+            .then_expect(MARK_DEPLOYED, params![agent, now], Expect::Rows(1))
+            .then(SUPERSEDE, params![agent, &new.environment, now])
+            .then(INSERT, row);
+        match self.write_once(once, batch, now).await {
+            Ok(written) => Ok(Some(written)),
+            Err(error) if not_as_expected(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stops a deployment if it is active; tells whether it was.
+    pub(crate) async fn stop_deployment(
+        &self,
+        deployment: &Deployment,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let (id, agent) = (deployment.id.as_str(), deployment.agent_id.as_str());
+        let batch = Batch::new()
+            .then(TOUCH, params![agent, now.as_micros()])
+            .then_expect(STOP, params![id, now.as_micros()], Expect::Rows(1))
+            .then(MARK_ACTIVE, params![agent]);
+        match self.db.write(batch).await.map_err(Error::from) {
+            Ok(_) => Ok(true),
+            Err(error) if not_as_expected(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Written {
+    /// How many active deployments the new one took the place of; nothing if it was written before.
+    pub(crate) fn superseded(&self) -> Option<u64> {
+        match self {
+            Self::Now(done) => Some(done.get(1).map_or(0, |superseded| superseded.changed)),
+            Self::Before(_) => None,
+        }
+    }
+}
+
+fn deployment(row: &Row) -> Result<Deployment, Error> {
+    let stored = |what| Error::Stored { what };
+    Ok(Deployment {
+        id: DeploymentId::parse(&row.text("id")?).map_err(|_| stored("a deployment's id"))?,
+        agent_id: AgentId::parse(&row.text("agent_id")?).map_err(|_| stored("an agent's id"))?,
+        agent_version: number(row, "agent_version")?,
+        environment: row.text("environment")?,
+        replicas: number(row, "replicas")?,
+        status: DeploymentStatus::parse(&row.text("status")?)
+            .ok_or_else(|| stored("a deployment's status"))?,
+        create_time: Timestamp::from_micros(row.integer("create_time")?),
+        end_time: row.opt_integer("end_time")?.map(Timestamp::from_micros),
+    })
+}

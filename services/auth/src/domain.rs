@@ -1,0 +1,54 @@
+//! What auth is about: users, sessions, codes, API keys, and what may be granted.
+//!
+//! Types and rules only: no async, no I/O, no proto, no SQL. Times come in as arguments, and so does
+//! everything random.
+
+pub(crate) mod api_keys;
+pub(crate) mod codes;
+pub(crate) mod permissions;
+pub(crate) mod redirects;
+pub(crate) mod sessions;
+pub(crate) mod users;
+
+use lightning_mesh::typed_id;
+
+typed_id!(UserId, "A user's id.");
+typed_id!(SessionId, "A session's id.");
+typed_id!(ApiKeyId, "An API key's id.");
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The field's name in the contract.
+    pub field: &'static str,
+    /// What is wrong, as the rest of a sentence that begins with the field.
+    pub text: String,
+}
+
+/// What is wrong with the fields of one thing.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Violations(pub(crate) Vec<Violation>);
+
+// === impl Violations ===
+
+impl Violations {
+    /// Notes a violation unless `holds`.
+    pub(crate) fn check(&mut self, holds: bool, field: &'static str, text: &str) {
+        if !holds {
+            self.0.push(Violation { field, text: text.to_owned() });
+        }
+    }
+
+    /// The value, if nothing is wrong.
+    pub(crate) fn finish<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+/// Whether a text for people has a length from `least` to `most` characters and no control characters.
+pub(crate) fn is_line(text: &str, least: usize, most: usize) -> bool {
+    // Four bytes a character at most, so that a huge text is not counted.
+    text.len() <= 4 * most
+        && (least..=most).contains(&text.chars().count())
+        && !text.chars().any(char::is_control)
+}

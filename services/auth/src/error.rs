@@ -1,0 +1,312 @@
+//! What can go wrong in auth, and how it looks to a caller.
+//!
+//! Whoever guesses learns nothing here: an unknown name and a wrong password are one variant, so are an
+//! unknown, an expired and a deleted key, and so are all the ways in which a code or a refresh token is
+//! not good. What exactly it was stands nowhere but in the debug log, without the secret.
+
+use std::{path::PathBuf, time::Duration};
+
+use lightning_mesh::fault::Fault;
+use lightning_proto::{auth::v1::ErrorReason as Reason, mesh::v1::ErrorReason as MeshReason};
+use tonic::Status;
+
+use crate::{
+    domain::{Violation, Violations, permissions::{ROLES, ScopeRefusal, MAX_SCOPES}},
+    lockout::Locked,
+    passwords::Weakness,
+    secrets::SealBroken,
+    signing::KeyError,
+};
+
+/// An error of the auth service.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot work.
+    #[error("[auth] {key} {what}")]
+    Config {
+        /// Which key.
+        key: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The database belongs to a running server.
+    #[error(
+        "{} is in use, so the server is running: create users with POST /api/v1/auth/register as a caller \
+         with the permission auth.write (or, for the first user, without a token from this machine), or \
+         stop the server first", path.display()
+    )]
+    Running {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The keys on disk cannot be used.
+    #[error("the keys of the auth service cannot be used")]
+    Keys(#[from] KeyError),
+    /// The user name or the password is wrong, or the user is disabled.
+    #[error("the user name or the password is wrong")]
+    CredentialsInvalid,
+    /// Too many failed logins.
+    #[error("too many failed logins with this name; try again in {} seconds", retry_after.as_secs().max(1))]
+    AccountLocked {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Too many passwords are being checked.
+    #[error("too many passwords are being checked at once; try again")]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Who asks may not register users.
+    #[error("users are registered by callers with the permission auth.write")]
+    RegistrationClosed,
+    /// No user exists, and who asks may not make the first.
+    #[error(
+        "the first user is created on the machine itself: by this call without a token over loopback, or \
+         with `lightning admin create-user`"
+    )]
+    FirstUserElsewhere,
+    /// The caller lacks a permission.
+    #[error("this needs the permission {permission}, which the caller does not hold")]
+    Denied {
+        /// Which.
+        permission: String,
+    },
+    /// The caller acts in open mode, but a user exists.
+    #[error("a user exists, so open mode has ended; log in")]
+    OpenModeEnded,
+    /// No user has this id.
+    #[error("no user has the id {id:?}")]
+    UserNotFound {
+        /// The id.
+        id: String,
+    },
+    /// The name or the address is taken.
+    #[error("a user with this {field} exists")]
+    UserExists {
+        /// `username` or `email`.
+        field: &'static str,
+    },
+    /// Fields of the user are wrong.
+    #[error("{}", first_of(.0))]
+    UserInvalid(Vec<Violation>),
+    /// The password is not good enough.
+    #[error("the password {0}")]
+    PasswordWeak(Weakness),
+    /// No role has this name.
+    #[error("no role is called {role:?}; the roles are {}", role_names())]
+    RoleUnknown {
+        /// The name.
+        role: String,
+    },
+    /// It is the last admin.
+    #[error("this is the last admin who can log in; make another user admin first")]
+    LastAdmin,
+    /// The etag is stale, or somebody else was faster.
+    #[error("the user changed since it was read")]
+    EtagMismatch,
+    /// The code or refresh token is not good.
+    #[error("the code or refresh token is unknown, used, expired, or belongs to another application")]
+    GrantInvalid,
+    /// The grant type is not offered.
+    #[error("grant_type {given:?} is not offered; use authorization_code or refresh_token")]
+    GrantUnsupported {
+        /// What was asked for.
+        given: String,
+    },
+    /// Parameters of the authorization request are wrong.
+    #[error("{}", first_of(.0))]
+    AuthorizationInvalid(Vec<Violation>),
+    /// A scope cannot be granted.
+    #[error("{what}")]
+    ScopeInvalid {
+        /// Which and why.
+        what: String,
+    },
+    /// No session has this id, or it is somebody else's.
+    #[error("no session has the id {id:?}")]
+    SessionNotFound {
+        /// The id.
+        id: String,
+    },
+    /// The call needs a user who logged in.
+    #[error("{0}")]
+    SessionRequired(&'static str),
+    /// No API key has this id, or it is somebody else's.
+    #[error("no API key has the id {id:?}")]
+    ApiKeyNotFound {
+        /// The id.
+        id: String,
+    },
+    /// The API key is not good.
+    #[error("the API key is unknown, expired or deleted")]
+    ApiKeyRefused,
+    /// Fields of the API key are wrong.
+    #[error("{}", first_of(.0))]
+    ApiKeyInvalid(Vec<Violation>),
+    /// The user has as many API keys as one may have.
+    #[error("a user may have at most {limit} API keys; delete one first")]
+    TooManyApiKeys {
+        /// How many.
+        limit: i64,
+    },
+    /// The idempotency key came with another request before.
+    #[error("the request_id was used with another request")]
+    RequestIdReused,
+    /// A kept answer cannot be opened.
+    #[error("the answer kept for this request_id cannot be opened any more")]
+    ReplyUnreadable(#[from] SealBroken),
+    /// A kept answer is damaged.
+    #[error("the answer kept for this request_id is damaged")]
+    ReplyDamaged(#[from] prost::DecodeError),
+    /// Hashing a password failed.
+    #[error("the password hash cannot be computed")]
+    PasswordHash(argon2::password_hash::Error),
+    /// A token could not be signed.
+    #[error("the token cannot be signed")]
+    Signing(#[from] jsonwebtoken::errors::Error),
+    /// A row of the database does not read back.
+    #[error("the database holds a {what} that does not read back")]
+    Row {
+        /// What it was to be.
+        what: &'static str,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[source] lightning_store::Error),
+}
+
+impl Error {
+    pub(crate) fn user_invalid(wrong: Violations) -> Self {
+        Self::UserInvalid(wrong.0)
+    }
+
+    pub(crate) fn scope(refusal: ScopeRefusal) -> Self {
+        let what = match refusal {
+            ScopeRefusal::Unknown(scope) => {
+                format!("{scope:?} is not a permission of the contract, such as agents.read or agents.*")
+            }
+            ScopeRefusal::TooMuch(scope) => format!("the scope {scope:?} is more than the caller holds"),
+            ScopeRefusal::TooMany => format!("at most {MAX_SCOPES} scopes can be named"),
+        };
+        Self::ScopeInvalid { what }
+    }
+}
+
+impl From<lightning_store::Error> for Error {
+    fn from(error: lightning_store::Error) -> Self {
+        match error {
+            lightning_store::Error::Owned { path } => Self::Running { path },
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<Locked> for Error {
+    fn from(locked: Locked) -> Self {
+        Self::AccountLocked { retry_after: locked.retry_after }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::CredentialsInvalid => Self::unauthenticated(Reason::CredentialsInvalid).message(text),
+            Error::AccountLocked { retry_after } => {
+                Self::exhausted(Reason::AccountLocked).message(text).retry_after(retry_after)
+            }
+            Error::Overloaded { retry_after } => {
+                Self::unavailable(Reason::Overloaded).message(text).retry_after(retry_after)
+            }
+            Error::RegistrationClosed | Error::FirstUserElsewhere => {
+                Self::denied(Reason::RegistrationClosed).message(text)
+            }
+            Error::Denied { permission } => Self::denied(MeshReason::PermissionDenied)
+                .message(text)
+                .with("permission", permission),
+            Error::OpenModeEnded => Self::unauthenticated(MeshReason::Unauthenticated).message(text),
+            Error::UserNotFound { id } => {
+                Self::not_found(Reason::UserNotFound).message(text).with("user_id", id)
+            }
+            Error::UserExists { field } => {
+                Self::already_exists(Reason::UserExists).message(text).with("field", field)
+            }
+            Error::UserInvalid(wrong) => fields(Self::invalid(Reason::UserInvalid).message(text), wrong),
+            Error::PasswordWeak(weakness) => Self::invalid(Reason::PasswordWeak)
+                .message(text)
+                .field("password", weakness.to_string()),
+            Error::RoleUnknown { role } => {
+                Self::invalid(Reason::RoleUnknown).message(text.clone()).with("role", role).field("roles", text)
+            }
+            Error::LastAdmin => Self::precondition(Reason::LastAdmin).message(text),
+            Error::EtagMismatch => Self::etag_mismatch(),
+            Error::GrantInvalid => Self::invalid(Reason::GrantInvalid).message(text),
+            Error::GrantUnsupported { .. } => {
+                Self::invalid(Reason::GrantUnsupported).message(text.clone()).field("grant_type", text)
+            }
+            Error::AuthorizationInvalid(wrong) => {
+                fields(Self::invalid(Reason::AuthorizationInvalid).message(text), wrong)
+            }
+            Error::ScopeInvalid { .. } => Self::invalid(Reason::ScopeInvalid).message(text),
+            Error::SessionNotFound { id } => {
+                Self::not_found(Reason::SessionNotFound).message(text).with("session_id", id)
+            }
+            Error::SessionRequired(_) => Self::precondition(Reason::SessionRequired).message(text),
+            Error::ApiKeyNotFound { id } => {
+                Self::not_found(Reason::ApiKeyNotFound).message(text).with("api_key_id", id)
+            }
+            Error::ApiKeyRefused => Self::unauthenticated(Reason::ApiKeyRefused).message(text),
+            Error::ApiKeyInvalid(wrong) => {
+                fields(Self::invalid(Reason::ApiKeyInvalid).message(text), wrong)
+            }
+            Error::TooManyApiKeys { .. } => Self::exhausted(MeshReason::LimitExceeded).message(text),
+            Error::RequestIdReused => Self::idempotency_key_reused(),
+            Error::Store(source) => of_store(source),
+            Error::Config { .. }
+            | Error::Running { .. }
+            | Error::Keys(_)
+            | Error::ReplyUnreadable(_)
+            | Error::ReplyDamaged(_)
+            | Error::PasswordHash(_)
+            | Error::Signing(_)
+            | Error::Row { .. } => Self::internal(error),
+        }
+    }
+}
+
+fn of_store(error: lightning_store::Error) -> Fault {
+    if matches!(error, lightning_store::Error::Full) {
+        return Fault::exhausted(MeshReason::StorageFull)
+            .message("the disk is full: reads go on, writes are refused until there is room")
+            .source(error);
+    }
+    if error.is_transient() {
+        return Fault::unavailable(MeshReason::StorageUnavailable)
+            .message("the database cannot be reached now; retry later")
+            .source(error);
+    }
+    Fault::internal(error)
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        Fault::from(error).into()
+    }
+}
+
+fn fields(fault: Fault, wrong: Vec<Violation>) -> Fault {
+    wrong.into_iter().fold(fault, |fault, one| fault.field(one.field, one.text))
+}
+
+fn first_of(wrong: &[Violation]) -> String {
+    match wrong {
+        [] => "the request is not valid".to_owned(),
+        [one] => format!("{} {}", one.field, one.text),
+        [one, others @ ..] => format!("{} {} (and {} more)", one.field, one.text, others.len()),
+    }
+}
+
+fn role_names() -> String {
+    ROLES.map(crate::domain::permissions::Role::name).join(", ")
+}

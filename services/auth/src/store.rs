@@ -1,0 +1,90 @@
+//! The database of auth: the only rooms with SQL.
+//!
+//! Everything that decides about callers changes together with the number in `access`. That row comes
+//! first in its batch, so that two such changes wait for each other on either database: rules over
+//! several rows ("the first user", "the last admin") hold although each statement sees only its own
+//! moment. Secrets are here only as hashes.
+
+use lightning_mesh::clock::Timestamp;
+use lightning_store::{Batch, Database, Migration, Settings, once, params};
+
+use crate::Error;
+
+mod access;
+mod api_keys;
+mod codes;
+mod schema;
+mod sessions;
+mod users;
+
+pub(crate) use access::Snapshot;
+pub(crate) use api_keys::OwnedKey;
+pub(crate) use users::Credentials;
+
+/// Which part of a list to read.
+#[derive(Debug, Clone)]
+pub(crate) struct Slice {
+    /// Go on after the item with this time and id.
+    pub(crate) after: Option<(i64, String)>,
+    /// Whether the newest comes first.
+    pub(crate) newest_first: bool,
+    /// How many, one more than are shown.
+    pub(crate) limit: i64,
+}
+
+/// The database of auth. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Store(Database);
+
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "users_sessions_codes_keys", sql: schema::FIRST },
+    Migration { version: 2, name: "idempotency_keys", sql: once::TABLE },
+];
+
+const BUMP: &str = "UPDATE access SET revision = revision + 1 WHERE id = 1";
+
+impl Store {
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, Error> {
+        Ok(Self(Database::open(settings, "auth", MIGRATIONS).await?))
+    }
+
+    pub(crate) async fn close(self) {
+        self.0.close().await;
+    }
+
+    /// Deletes what is of no use to anyone: codes and sessions that are long over, kept answers of the
+    /// day before yesterday.
+    pub(crate) async fn forget(&self, now: Timestamp) -> Result<(), Error> {
+        let day = std::time::Duration::from_hours(24);
+        let yesterday = now.before(day).as_micros();
+        let batch = Batch::new()
+            .then(codes::FORGET, params![yesterday])
+            .then(sessions::FORGET, params![yesterday]);
+        self.0.write(batch).await?;
+        self.0.forget_once(yesterday).await?;
+        Ok(())
+    }
+}
+
+/// A batch that changes what callers may do.
+fn decisive() -> Batch {
+    Batch::new().then(BUMP, params![])
+}
+
+/// The time and the id to go on after; a time beyond all others stands for "from the start" together
+/// with the direction, so that one SQL text serves every page.
+fn bounds(slice: &Slice) -> (i64, String) {
+    match &slice.after {
+        Some(after) => after.clone(),
+        None if slice.newest_first => (i64::MAX, String::new()),
+        None => (i64::MIN, String::new()),
+    }
+}
+
+fn list(texts: &[String]) -> String {
+    serde_json::to_string(texts).expect("strings always serialize")
+}
+
+fn unlist(text: &str, what: &'static str) -> Result<Vec<String>, Error> {
+    serde_json::from_str(text).map_err(|_| Error::Row { what })
+}

@@ -1,0 +1,54 @@
+//! What decides about callers, read as a whole.
+
+use lightning_mesh::clock::Timestamp;
+use lightning_store::params;
+
+use super::Store;
+use crate::Error;
+
+/// The most ended sessions that are told of. They are told only until their last access token has
+/// expired, so this is more than 100 ended sessions a second.
+const MAX_REVOKED: i64 = 50_000;
+
+/// What decides about callers, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(crate) revision: i64,
+    /// How many users there are.
+    pub(crate) users: i64,
+    /// Sessions that ended after the time that was asked for.
+    pub(crate) revoked: Vec<String>,
+}
+
+const REVISION: &str = "SELECT revision FROM access WHERE id = 1";
+
+const USERS: &str = "SELECT COUNT(*) AS users FROM users";
+
+const REVOKED: &str = "SELECT id FROM sessions WHERE end_time > $1 ORDER BY end_time DESC, id LIMIT $2";
+
+impl Store {
+    /// Reads the state; sessions that ended up to `since` are left out.
+    pub(crate) async fn snapshot(&self, since: Timestamp) -> Result<Snapshot, Error> {
+        // The revision first: a change in between makes the next reading different, never this one stale.
+        let revision = self.revision().await?;
+        let users = self.users().await?;
+        let rows = self.0.query(REVOKED, params![since.as_micros(), MAX_REVOKED]).await?;
+        if i64::try_from(rows.len()) == Ok(MAX_REVOKED) {
+            tracing::error!(limit = MAX_REVOKED, "more sessions ended than services are told of");
+        }
+        let mut revoked = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
+        revoked.sort();
+        Ok(Snapshot { revision, users, revoked })
+    }
+
+    pub(crate) async fn revision(&self) -> Result<i64, Error> {
+        let row = self.0.query_opt(REVISION, params![]).await?;
+        Ok(row.ok_or(Error::Row { what: "access state" })?.integer("revision")?)
+    }
+
+    /// How many users there are.
+    pub(crate) async fn users(&self) -> Result<i64, Error> {
+        let row = self.0.query_opt(USERS, params![]).await?;
+        Ok(row.ok_or(Error::Row { what: "count of users" })?.integer("users")?)
+    }
+}

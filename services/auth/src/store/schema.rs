@@ -1,0 +1,69 @@
+//! The tables. Times are microseconds, lists are JSON, secrets are SHA-256 in hexadecimal.
+
+/// The first tables.
+pub(super) const FIRST: &str = "CREATE TABLE users (
+    id TEXT PRIMARY KEY,
+    username TEXT NOT NULL,
+    email TEXT NOT NULL,
+    email_key TEXT,
+    display_name TEXT NOT NULL,
+    roles TEXT NOT NULL,
+    acting_admin BIGINT NOT NULL,
+    disabled BIGINT NOT NULL,
+    password_hash TEXT NOT NULL,
+    revision BIGINT NOT NULL,
+    create_time BIGINT NOT NULL,
+    update_time BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX users_username ON users (username);
+CREATE UNIQUE INDEX users_email_key ON users (email_key);
+CREATE INDEX users_create_time ON users (create_time, id);
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    client_id TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    generation BIGINT NOT NULL,
+    family_hash TEXT NOT NULL,
+    token_hash TEXT NOT NULL,
+    create_time BIGINT NOT NULL,
+    refresh_time BIGINT NOT NULL,
+    expire_time BIGINT NOT NULL,
+    end_time BIGINT
+);
+CREATE INDEX sessions_create_time ON sessions (create_time, id);
+CREATE INDEX sessions_user ON sessions (user_id, create_time, id);
+CREATE INDEX sessions_expire_time ON sessions (expire_time);
+CREATE INDEX sessions_end_time ON sessions (end_time);
+CREATE TABLE codes (
+    hash TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    session_id TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    redirect_uri TEXT NOT NULL,
+    challenge TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    create_time BIGINT NOT NULL,
+    expire_time BIGINT NOT NULL,
+    issued_session_id TEXT
+);
+CREATE INDEX codes_expire_time ON codes (expire_time);
+CREATE TABLE api_keys (
+    id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    name TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    key_hash TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    expire_time BIGINT,
+    last_use_time BIGINT,
+    create_time BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX api_keys_key_hash ON api_keys (key_hash);
+CREATE INDEX api_keys_create_time ON api_keys (create_time, id);
+CREATE INDEX api_keys_user ON api_keys (user_id, create_time, id);
+CREATE TABLE access (
+    id BIGINT PRIMARY KEY,
+    revision BIGINT NOT NULL
+);
+INSERT INTO access (id, revision) VALUES (1, 1);";

@@ -1,0 +1,247 @@
+//! The hub: keeps integrations and runs their actions.
+//!
+//! The only place where credentials are sealed and opened. They are open for one call, in an
+//! [`Access`], and checked together with the configuration whenever either changes.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use lightning_mesh::{
+    clock::{Clock, Timestamp},
+    etag,
+    identity::Caller,
+};
+use lightning_store::{Once, Outcome};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use crate::{
+    Error,
+    connectors::{Access, Registered, Registry, Work},
+    domain::{Change, Draft, Integration, IntegrationId, Violation},
+    seal::Keyring,
+    slots::Slots,
+    store::{Listing, Store},
+};
+
+/// Keeps integrations and runs their actions.
+pub(crate) struct Hub {
+    pub(crate) store: Store,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) registry: Registry,
+    pub(crate) slots: Slots,
+    pub(crate) clock: Clock,
+}
+
+/// What came of an action.
+pub(crate) struct Ran {
+    pub(crate) result: Value,
+    pub(crate) latency: Duration,
+}
+
+/// How a test of a connection went.
+pub(crate) struct Tested {
+    pub(crate) ok: bool,
+    pub(crate) message: String,
+    pub(crate) latency: Duration,
+}
+
+/// A repetition is told by this: the caller's key, and a fingerprint of the request.
+pub(crate) struct Repeat {
+    pub(crate) scope: String,
+    pub(crate) key: String,
+    pub(crate) hash: String,
+}
+
+/// A new thing, or the answer that was given when it was asked for the first time.
+pub(crate) enum Made<T> {
+    New(T),
+    Before(Vec<u8>),
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// Creates an integration; `reply` encodes the answer that a repetition gets.
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        draft: Draft,
+        repeat: Option<Repeat>,
+        reply: impl Fn(&Integration) -> Vec<u8>,
+    ) -> Result<Made<Integration>, Error> {
+        let registered = self.registry.get(&draft.connector)?;
+        refuse(registered.check(&draft.config, &draft.credentials))?;
+        let now = self.clock.now();
+        let integration = Integration {
+            sealed: self.seal(&draft.id, &draft.credentials)?,
+            id: draft.id,
+            name: draft.name,
+            connector: draft.connector,
+            config: draft.config,
+            created_at: now,
+            updated_at: now,
+            revision: 1,
+        };
+        let once = repeat.map(|repeat| repeat.once(&self.keyring, reply(&integration))).transpose()?;
+        match self.store.insert_integration(&integration, once).await? {
+            Outcome::Done(_) => {}
+            Outcome::Replayed(before) => return Ok(Made::Before(before)),
+            Outcome::Mismatch => return Err(Error::KeyReused),
+        }
+        tracing::info!(
+            integration_id = %integration.id,
+            connector_type = integration.connector,
+            caller = caller.subject,
+            "integration created"
+        );
+        Ok(Made::New(integration))
+    }
+
+    /// The integration of an id.
+    pub(crate) async fn get(&self, id: &IntegrationId) -> Result<Integration, Error> {
+        self.store.integration(id).await
+    }
+
+    /// A page of integrations.
+    pub(crate) async fn list(&self, listing: &Listing<'_>) -> Result<Vec<Integration>, Error> {
+        self.store.integrations(listing).await
+    }
+
+    /// Changes an integration. Configuration and credentials are checked together as they will be.
+    pub(crate) async fn update(&self, caller: &Caller, change: Change) -> Result<Integration, Error> {
+        let mut integration = self.get(&change.id).await?;
+        if !etag::matches(&change.etag, integration.revision) {
+            return Err(Error::EtagMismatch);
+        }
+        let registered = self.registry.get(&integration.connector)?;
+        if let Some(name) = change.name {
+            integration.name = name;
+        }
+        if !change.config.is_keep() || !change.credentials.is_keep() {
+            // Credentials that nobody can open any more can still be replaced as a whole.
+            let current = match change.credentials.touched() {
+                None => Map::new(),
+                Some(_) => self.open_credentials(&integration)?,
+            };
+            let resealed = !change.credentials.is_keep();
+            integration.config = change.config.apply(std::mem::take(&mut integration.config));
+            let credentials = change.credentials.apply(current);
+            refuse(registered.check(&integration.config, &credentials))?;
+            if resealed {
+                integration.sealed = self.seal(&integration.id, &credentials)?;
+            }
+        }
+        integration.updated_at = self.later(integration.updated_at);
+        self.store.update_integration(&integration).await?;
+        integration.revision += 1;
+        registered.connector.forget(&integration.id);
+        tracing::info!(integration_id = %integration.id, caller = caller.subject, "integration updated");
+        Ok(integration)
+    }
+
+    /// Deletes an integration and its credentials.
+    pub(crate) async fn delete(&self, caller: &Caller, id: &IntegrationId, etag: &str) -> Result<(), Error> {
+        let integration = self.get(id).await?;
+        if !etag::matches(etag, integration.revision) {
+            return Err(Error::EtagMismatch);
+        }
+        self.store.delete_integration(id, integration.revision).await?;
+        self.registry.get(&integration.connector)?.connector.forget(id);
+        tracing::info!(integration_id = %id, caller = caller.subject, "integration deleted");
+        Ok(())
+    }
+
+    /// Tests the connection. That the other side fails is an answer.
+    pub(crate) async fn test(&self, id: &IntegrationId) -> Result<Tested, Error> {
+        let (registered, access) = self.open_access(id).await?;
+        let _place = self.slots.take(id).await?;
+        let began = Instant::now();
+        let outcome = registered.connector.test(&access).await;
+        let latency = began.elapsed();
+        match outcome {
+            Ok(message) => Ok(Tested { ok: true, message, latency }),
+            Err(error) if error.is_upstream() => {
+                Ok(Tested { ok: false, message: error.to_string(), latency })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs an action.
+    pub(crate) async fn execute(
+        &self,
+        id: &IntegrationId,
+        action: &str,
+        payload: Map<String, Value>,
+        idempotency_key: &str,
+    ) -> Result<Ran, Error> {
+        let (registered, access) = self.open_access(id).await?;
+        let payload = Value::Object(payload);
+        let violations = registered.action(action)?.input.check("payload", &payload);
+        if !violations.is_empty() {
+            return Err(Error::PayloadInvalid(violations));
+        }
+        let _place = self.slots.take(id).await?;
+        let began = Instant::now();
+        let work = Work { access: &access, action, payload, idempotency_key };
+        let outcome = registered.connector.execute(work).await;
+        let latency = began.elapsed();
+        tracing::debug!(
+            integration_id = %id,
+            action,
+            elapsed_ms = latency.as_millis(),
+            ok = outcome.is_ok(),
+            "action ran"
+        );
+        Ok(Ran { result: outcome?, latency })
+    }
+
+    async fn open_access(&self, id: &IntegrationId) -> Result<(&Registered, Access), Error> {
+        let integration = self.get(id).await?;
+        let registered = self.registry.get(&integration.connector)?;
+        let credentials = self.open_credentials(&integration)?;
+        let Integration { id, config, revision, .. } = integration;
+        Ok((registered, Access { id, revision, config, credentials }))
+    }
+
+    fn seal(&self, id: &IntegrationId, credentials: &Map<String, Value>) -> Result<BTreeMap<String, String>, Error> {
+        let seal = |(name, value): (&String, &Value)| {
+            let sealed = self.keyring.seal(&place(id, name), value.to_string().as_bytes())?;
+            Ok((name.clone(), sealed))
+        };
+        credentials.iter().map(seal).collect()
+    }
+
+    fn open_credentials(&self, integration: &Integration) -> Result<Map<String, Value>, Error> {
+        let open = |(name, sealed): (&String, &String)| {
+            let plain = self.keyring.open_sealed(&place(&integration.id, name), sealed)?;
+            let value = serde_json::from_slice(&plain).map_err(|_| Error::CredentialsUnreadable)?;
+            Ok((name.clone(), value))
+        };
+        integration.sealed.iter().map(open).collect()
+    }
+
+    /// Now, but never before what is already stored: clocks of machines differ.
+    fn later(&self, than: Timestamp) -> Timestamp {
+        self.clock.now().max(than)
+    }
+}
+
+// === impl Repeat ===
+
+impl Repeat {
+    /// As the store wants it. The fingerprint is keyed, because the request holds secrets.
+    pub(crate) fn once(self, keyring: &Keyring, reply: Vec<u8>) -> Result<Once, Error> {
+        let fingerprint = keyring.fingerprint(&self.hash)?;
+        Ok(Once { scope: self.scope, key: self.key, fingerprint, reply })
+    }
+}
+
+/// What a sealed credential is bound to.
+fn place(id: &IntegrationId, name: &str) -> String {
+    format!("integration/{id}/credentials.{name}")
+}
+
+fn refuse(violations: Vec<Violation>) -> Result<(), Error> {
+    if violations.is_empty() { Ok(()) } else { Err(Error::ConfigInvalid(violations)) }
+}

@@ -1,0 +1,78 @@
+//! ModelService.
+
+use lightning_mesh::{
+    fault::Fault,
+    filter::Filter,
+    identity::{Caller, hash_request},
+    page::Page,
+};
+use lightning_proto::models::v1::{self as pb, model_service_server::ModelService};
+use lightning_store::Once;
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+
+use super::Api;
+use crate::{convert, error::Error, store::Inserted};
+
+#[tonic::async_trait]
+impl ModelService for Api {
+    async fn get_model(&self, request: Request<pb::GetModelRequest>) -> Result<Response<pb::Model>, Status> {
+        let (_, request) = Caller::split(request)?;
+        if request.id.is_empty() {
+            return Err(Error::ModelNotFound { model: request.id }.into());
+        }
+        let model = self.engine.registry.get(&request.id).await?;
+        Ok(Response::new(pb::Model::from(&model)))
+    }
+
+    async fn list_models(
+        &self,
+        request: Request<pb::ListModelsRequest>,
+    ) -> Result<Response<pb::ListModelsResponse>, Status> {
+        let (_, request) = Caller::split(request)?;
+        let filter = Filter::parse(&request.filter, &["provider", "source"]).map_err(Fault::from)?;
+        let page = Page::parse(request.page_size, &request.page_token, "", &request.filter, &["id"]);
+        let page = page.map_err(Fault::from)?;
+        let after = page.after_key().and_then(|key| key.first()).map_or("", String::as_str);
+        let (provider, source) = (filter.get("provider"), filter.get("source"));
+        let mut models = self.engine.registry.list(after, provider, source, page.size()).await?;
+        let more = models.len() > page.size();
+        models.truncate(page.size());
+        let last = models.last().map_or("", |model| model.id.as_str());
+        let next_page_token = page.next_key(more, &[last]);
+        let models = models.iter().map(pb::Model::from).collect();
+        Ok(Response::new(pb::ListModelsResponse { models, next_page_token }))
+    }
+
+    async fn register_model(
+        &self,
+        request: Request<pb::RegisterModelRequest>,
+    ) -> Result<Response<pb::Model>, Status> {
+        let (caller, mut request) = Caller::split(request)?;
+        let key = std::mem::take(&mut request.request_id);
+        let fingerprint = hash_request(&request);
+        request.request_id.clone_from(&key);
+        let now = self.engine.clock.now();
+        let model = convert::models::registration(request)?.into_model(now);
+        let reply = pb::Model::from(&model);
+        let once = (!key.is_empty()).then(|| Once {
+            scope: format!("{} RegisterModel", caller.subject),
+            key,
+            fingerprint,
+            reply: reply.encode_to_vec(),
+        });
+        match self.engine.registry.register(&model, once, now).await? {
+            Inserted::New => Ok(Response::new(reply)),
+            Inserted::Replayed(reply) => {
+                let reply = pb::Model::decode(reply.as_slice());
+                Ok(Response::new(reply.map_err(|_| Error::Damaged("a kept answer does not decode"))?))
+            }
+        }
+    }
+
+    async fn delete_model(&self, request: Request<pb::DeleteModelRequest>) -> Result<Response<()>, Status> {
+        let (_, request) = Caller::split(request)?;
+        self.engine.registry.delete(&request.id).await?;
+        Ok(Response::new(()))
+    }
+}

@@ -1,0 +1,54 @@
+//! OpenAiService: the surface that OpenAI's SDKs speak.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt as _, stream};
+use lightning_mesh::identity::Caller;
+use lightning_proto::{
+    google::api::HttpBody,
+    models::v1::{self as pb, open_ai_service_server::OpenAiService},
+};
+use tonic::{Request, Response, Status};
+
+use super::Api;
+use crate::open_ai::{self, chat, embeddings};
+
+#[tonic::async_trait]
+impl OpenAiService for Api {
+    type CreateChatCompletionStream = Pin<Box<dyn Stream<Item = Result<HttpBody, Status>> + Send>>;
+
+    async fn list_open_ai_models(
+        &self,
+        request: Request<pb::ListOpenAiModelsRequest>,
+    ) -> Result<Response<HttpBody>, Status> {
+        Caller::split(request)?;
+        let models = self.engine.registry.list("", None, None, open_ai::MAX_MODELS).await;
+        let models = models.map_err(open_ai::refuse)?;
+        Ok(Response::new(open_ai::models(&models)))
+    }
+
+    async fn create_chat_completion(
+        &self,
+        request: Request<pb::CreateChatCompletionRequest>,
+    ) -> Result<Response<Self::CreateChatCompletionStream>, Status> {
+        let (caller, request) = Caller::split(request)?;
+        let asked = chat::read(&open_ai::body(request.body)).map_err(open_ai::refuse)?;
+        if !asked.stream {
+            let inference = Box::pin(self.engine.infer(&caller, asked.ask)).await.map_err(open_ai::refuse)?;
+            let body = Ok(chat::completion(inference));
+            return Ok(Response::new(stream::iter([body]).boxed()));
+        }
+        let running = self.engine.stream(&caller, asked.ask).await.map_err(open_ai::refuse)?;
+        Ok(Response::new(chat::chunks(running, asked.include_usage).map(Ok).boxed()))
+    }
+
+    async fn create_embeddings(
+        &self,
+        request: Request<pb::CreateEmbeddingsRequest>,
+    ) -> Result<Response<HttpBody>, Status> {
+        let (caller, request) = Caller::split(request)?;
+        let asked = embeddings::read(&open_ai::body(request.body)).map_err(open_ai::refuse)?;
+        let embedded = self.engine.embed(&caller, &asked.model, asked.request).await.map_err(open_ai::refuse)?;
+        Ok(Response::new(embeddings::list(embedded, asked.encoding)))
+    }
+}
