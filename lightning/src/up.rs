@@ -25,11 +25,11 @@ use crate::{
 /// Runs the services until SIGTERM or SIGINT; then drains. The exit code is 0 also when connections
 /// had to be cut: the log says so.
 pub fn run(config: &Config, words: &[Word]) -> anyhow::Result<ExitCode> {
-    let telemetry = telemetry::init(&config.telemetry).context("telemetry cannot start")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(run_services(config, words));
-    telemetry.shutdown();
-    outcome
+    runtime.block_on(async {
+        let _exporting = telemetry::init(&config.telemetry).context("telemetry cannot start")?;
+        run_services(config, words).await
+    })
 }
 
 async fn run_services(config: &Config, words: &[Word]) -> anyhow::Result<ExitCode> {

@@ -165,7 +165,8 @@ impl Peers {
             return channel.clone();
         }
         let target = match self.0.addresses.get(peer) {
-            Some(address) => Target::address(address),
+            // Malformed addresses keep the node from starting.
+            Some(address) => Target::address(address).unwrap_or(Target::Nowhere),
             None => self.0.pipes.get(peer).map_or(Target::Nowhere, Target::Pipe),
         };
         let channel = Channel::new(&self.0, peer, target);

@@ -13,7 +13,7 @@ use lightning_proto::auth::v1::AccessState;
 use serde::Deserialize;
 
 use crate::{
-    channel::{ChannelConfig, Peers, PipeListener, Pipes},
+    channel::{ChannelConfig, Peers, PipeListener, Pipes, Target},
     clock::Clock,
     identity::{Gate, GateError, KeyError, MeshKey, Tokens, Verifier, access::AccessWatch},
     serve::ServeConfig,
@@ -56,6 +56,14 @@ pub enum NodeError {
     /// There is no usable mesh key.
     #[error("the mesh key cannot be used")]
     Key(#[from] KeyError),
+    /// The address of a peer is not one.
+    #[error("[mesh.peers] {peer} = {address:?} is not of the form \"http://host:port\"")]
+    Address {
+        /// The word of the peer.
+        peer: String,
+        /// What was configured.
+        address: String,
+    },
     /// A fixed access state holds keys that cannot be used.
     #[error("the access state holds keys that cannot be used")]
     Access(#[source] jsonwebtoken::errors::Error),
@@ -110,6 +118,12 @@ impl Node {
         key: &MeshKey,
         access: Option<AccessState>,
     ) -> Result<Self, NodeError> {
+        for (peer, address) in &config.mesh.peers {
+            if Target::address(address).is_none() {
+                let (peer, address) = (peer.clone(), address.clone());
+                return Err(NodeError::Address { peer, address });
+            }
+        }
         let tokens = Tokens::new(key, clock.clone());
         let pipes = Pipes::new(config.services.iter().copied());
         let addresses = Arc::new(config.mesh.peers.clone());
@@ -189,5 +203,36 @@ impl Context {
     /// The listening end of this service's pipe; once.
     pub fn pipe(&self) -> Option<PipeListener> {
         self.node.0.pipes.listen(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(folder: &Path) -> NodeConfig {
+        NodeConfig { data_dir: folder.to_owned(), ..NodeConfig::default() }
+    }
+
+    #[tokio::test]
+    async fn a_node_makes_its_key_in_the_data_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_trigger, shutdown) = Shutdown::new();
+        Node::start(config(folder.path()), Clock::system(), shutdown).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("mesh.key")).unwrap().len(), 32);
+    }
+
+    #[tokio::test]
+    async fn a_peer_without_a_proper_address_keeps_a_node_from_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        for address in
+            ["", "agents:8001", "https://agents:8001", "http://agents:8001/x", "http://u@a:1"]
+        {
+            let mut config = config(folder.path());
+            config.mesh.peers.insert("agents".to_owned(), address.to_owned());
+            let (_trigger, shutdown) = Shutdown::new();
+            let error = Node::start(config, Clock::system(), shutdown).err().unwrap();
+            assert!(error.to_string().contains("http://host:port"), "{error}");
+        }
     }
 }

@@ -30,6 +30,7 @@ mod rest;
 
 pub use accept::{Drained, serve_with};
 pub(crate) use grpc::GrpcStack;
+pub use handler::metrics_answer;
 pub use health::Health;
 pub use reflection::reflection;
 pub use rest::{error_response, plain_error, rest_options};

@@ -48,7 +48,7 @@ impl Service {
     /// Adds a gRPC service of the contract. Its REST routes, permissions and reflection follow from the
     /// contract.
     #[must_use]
-    pub fn grpc<S>(mut self, service: S) -> Self
+    pub fn grpc<S>(self, service: S) -> Self
     where
         S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>
             + NamedService
@@ -58,7 +58,23 @@ impl Service {
             + 'static,
         S::Future: Send + 'static,
     {
-        self.grpc.push((S::NAME, BoxCloneSyncService::new(service)));
+        self.grpc_named(S::NAME, service)
+    }
+
+    /// Adds a gRPC service under a name of the contract, for what is not generated code: the gateway
+    /// forwards to other services this way. Whoever adds `lightning.telemetry.v1.MetricsService` gets no
+    /// figures of its own beside it.
+    #[must_use]
+    pub fn grpc_named<S>(mut self, name: &'static str, service: S) -> Self
+    where
+        S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.grpc.push((name, BoxCloneSyncService::new(service)));
         self
     }
 

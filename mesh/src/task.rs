@@ -1,13 +1,16 @@
-//! Spawning tasks: named, inside the current span, and never silent about a panic.
+//! Spawning tasks: named, part of the same trace, and never silent about a panic.
 //!
 //! Everything that runs in the background starts here, so that a panic is one error line with the
-//! task's name. It restarts nothing: what must come back after a failure loops itself.
+//! task's name. A task does not live inside the span that started it, which would stay open as long as
+//! the task; it follows from it. Nothing is restarted: what must come back after a failure loops itself.
 
 use std::{any::Any, panic::AssertUnwindSafe};
 
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
+
+use crate::telemetry::trace;
 
 /// Spawns a future on the current runtime. A panic in it is logged with `name` and then propagates to
 /// whoever joins the handle.
@@ -16,7 +19,16 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    let span = tracing::debug_span!(parent: None, "task", task = name);
+    span.follows_from(Span::current());
+    let current = trace::current();
     let watched = async move {
+        let future = async move {
+            match current {
+                Some(current) => trace::scope(current, future).await,
+                None => future.await,
+            }
+        };
         match AssertUnwindSafe(future).catch_unwind().await {
             Ok(output) => output,
             Err(panic) => {
@@ -26,7 +38,7 @@ where
         }
     };
     #[expect(clippy::disallowed_methods, reason = "this is the wrapper everyone else is sent to")]
-    tokio::spawn(watched.in_current_span())
+    tokio::spawn(watched.instrument(span))
 }
 
 /// The text of a panic, as far as it has one.

@@ -16,7 +16,7 @@ use tracing_subscriber::{
 
 mod histogram;
 mod metrics;
-pub(crate) mod observe;
+pub mod observe;
 pub mod trace;
 
 pub use metrics::Metrics;

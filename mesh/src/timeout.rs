@@ -49,7 +49,8 @@ pub(crate) fn format(timeout: Duration) -> HeaderValue {
     const FITS: u128 = 100_000_000;
     let units = [(timeout.as_nanos(), 'n'), (timeout.as_micros(), 'u'), (timeout.as_millis(), 'm')];
     let fitting = units.into_iter().find(|(count, _)| *count < FITS);
-    let (count, unit) = fitting.unwrap_or_else(|| (u128::from(timeout.as_secs()).min(FITS - 1), 'S'));
+    let (count, unit) =
+        fitting.unwrap_or_else(|| (u128::from(timeout.as_secs()).min(FITS - 1), 'S'));
     HeaderValue::try_from(format!("{count}{unit}")).expect("digits and a letter")
 }
 

@@ -1,5 +1,7 @@
 //! The mesh from outside: real connections, real protocols, a small service behind them.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a failed step is a failed test")]
+
 #[path = "it/support.rs"]
 mod support;
 

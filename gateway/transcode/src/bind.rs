@@ -87,7 +87,8 @@ fn read_body(
     content: Content,
 ) -> Result<Seen, Refusal> {
     let blank = body.iter().all(u8::is_ascii_whitespace);
-    let note = route.plan.mask.is_some() || route.bound().iter().any(|field| field.in_body.is_some());
+    let note =
+        route.plan.mask.is_some() || route.bound().iter().any(|field| field.in_body.is_some());
     match (route.body(), content) {
         (BodyRule::None, _) if blank || body.trim_ascii() == b"{}" => Ok(Seen::default()),
         (BodyRule::None, _) => {
@@ -121,7 +122,8 @@ fn read_body(
         }
         (BodyRule::Field(field), Content::Json) => {
             let read = routes.codec().read_field(field, &body, note);
-            let (value, noted) = read.map_err(|error| Refusal::json(&error, &body, field.name()))?;
+            let (value, noted) =
+                read.map_err(|error| Refusal::json(&error, &body, field.name()))?;
             match value {
                 Some(value) => message.set_field(field, value),
                 None => {
@@ -194,7 +196,8 @@ fn idempotency_key(
     if given {
         return Ok(());
     }
-    let key = key.to_str().ok().map(str::trim).filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
+    let key =
+        key.to_str().ok().map(str::trim).filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
     let Some(key) = key else {
         let text = "the key is 1 to 255 characters of printable ASCII";
         return Err(Refusal::field("INVALID_VALUE", "Idempotency-Key", text));
@@ -204,7 +207,11 @@ fn idempotency_key(
 }
 
 /// `If-Match` is the etag that the resource must have; `*` asks for nothing more than existence.
-fn if_match(message: &mut DynamicMessage, route: &Route, headers: &HeaderMap) -> Result<(), Refusal> {
+fn if_match(
+    message: &mut DynamicMessage,
+    route: &Route,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
     let (Some(fields), Some(value)) = (&route.plan.etag, headers.get(header::IF_MATCH)) else {
         return Ok(());
     };

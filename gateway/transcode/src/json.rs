@@ -159,8 +159,8 @@ impl Wkt {
             "Struct" => Self::Struct,
             "Timestamp" => Self::Timestamp,
             "Value" => Self::Value,
-            "BoolValue" | "BytesValue" | "DoubleValue" | "FloatValue" | "Int32Value" | "Int64Value"
-            | "StringValue" | "UInt32Value" | "UInt64Value" => Self::Wrapper,
+            "BoolValue" | "BytesValue" | "DoubleValue" | "FloatValue" | "Int32Value"
+            | "Int64Value" | "StringValue" | "UInt32Value" | "UInt64Value" => Self::Wrapper,
             _ => return None,
         })
     }

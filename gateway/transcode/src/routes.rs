@@ -18,9 +18,6 @@ use crate::{codec::Codec, options::Options};
 mod builder;
 mod tree;
 
-#[cfg(test)]
-mod tests;
-
 pub use builder::{RouteErrors, RoutesBuilder};
 use tree::Tree;
 

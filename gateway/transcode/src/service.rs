@@ -134,7 +134,9 @@ async fn serve(
     let path = parts.uri.path().to_owned();
     let (route, captures) = match routes.find(&parts.method, &path) {
         Found::Match { route, captures } => (route, captures),
-        Found::MethodNotAllowed { allow } if parts.method == Method::OPTIONS => return options(&allow),
+        Found::MethodNotAllowed { allow } if parts.method == Method::OPTIONS => {
+            return options(&allow);
+        }
         Found::MethodNotAllowed { allow } => {
             let refusal = method_not_allowed(&parts.method, &allow);
             return refusal.into_response(&settings());

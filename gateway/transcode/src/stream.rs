@@ -107,7 +107,17 @@ impl Stream {
     ) -> Self {
         let interval = routes.options().heartbeat;
         let heartbeat = Box::pin(tokio::time::sleep(interval));
-        Self { frames, routes, route, framing, first, begun: false, over: false, heartbeat, interval }
+        Self {
+            frames,
+            routes,
+            route,
+            framing,
+            first,
+            begun: false,
+            over: false,
+            heartbeat,
+            interval,
+        }
     }
 
     fn message(&mut self, wire: Bytes) -> Result<Bytes, Refusal> {
@@ -147,7 +157,9 @@ impl Stream {
         let settings = status::settings(&self.routes);
         let body = status::body(status, http_of(status.code), &status.unpacked(), &settings);
         Some(match self.framing {
-            Framing::Events => Ok([b"event: error\ndata: ", body.as_slice(), b"\n\n"].concat().into()),
+            Framing::Events => {
+                Ok([b"event: error\ndata: ", body.as_slice(), b"\n\n"].concat().into())
+            }
             Framing::Lines => Ok([body.as_slice(), b"\n"].concat().into()),
             Framing::Array | Framing::Raw => {
                 let name = status::name_of(status.code);

@@ -92,7 +92,9 @@ fn split_verb(text: &str) -> Result<(&str, Option<String>), TemplateError> {
             b'{' => depth += 1,
             b'}' => depth = depth.saturating_sub(1),
             b':' if depth > 0 => {
-                return refuse("a colon inside a variable is refused; a verb follows the whole path");
+                return refuse(
+                    "a colon inside a variable is refused; a verb follows the whole path",
+                );
             }
             b':' => {
                 let verb = &text[at + 1..];

@@ -82,10 +82,7 @@ pub(crate) struct HttpBody {
 
 /// Packs a message as a detail.
 pub(crate) fn pack(name: &str, message: &impl Message) -> Any {
-    Any {
-        type_url: format!("type.googleapis.com/{name}"),
-        value: message.encode_to_vec().into(),
-    }
+    Any { type_url: format!("type.googleapis.com/{name}"), value: message.encode_to_vec().into() }
 }
 
 /// The value of a top-level string field, read without decoding the rest. The last one wins, as in

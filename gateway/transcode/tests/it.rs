@@ -1,8 +1,10 @@
 //! The whole path of transcoding, from an HTTP request to an HTTP answer, over a service that
 //! remembers what it was sent and answers what a test tells it.
 
+#[cfg(test)]
 mod it {
     mod bounds;
+    mod codec;
     mod rows;
     mod rules;
     mod streams;

@@ -50,7 +50,13 @@ impl Mesh {
 
     /// Starts with further lines of configuration.
     pub async fn start_with(config: &str) -> Self {
-        let mut mesh = Self {
+        let mut mesh = Self::new(config);
+        mesh.spawn().await;
+        mesh
+    }
+
+    fn new(config: &str) -> Self {
+        Self {
             data: TempDir::new().unwrap(),
             config: config.to_owned(),
             process: None,
@@ -58,9 +64,7 @@ impl Mesh {
             ports: BTreeMap::new(),
             client: Client::builder().timeout(PATIENCE).no_proxy().build().unwrap(),
             token: None,
-        };
-        mesh.spawn().await;
-        mesh
+        }
     }
 
     pub fn data(&self) -> &Path {
@@ -71,27 +75,53 @@ impl Mesh {
         self.process.as_ref().unwrap().id().unwrap()
     }
 
+    /// Starts every service named in `apart` as a process of its own, and all others in one.
+    pub async fn start_split(apart: &[&str]) -> Self {
+        let mut mesh = Self::new("");
+        // The ports must be known before the first process starts: every process is told of all.
+        let taken: Vec<_> = SERVICES.map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).into();
+        for (service, listener) in SERVICES.iter().zip(&taken) {
+            mesh.ports.insert((*service).to_owned(), listener.local_addr().unwrap());
+        }
+        drop(taken);
+        let rest: Vec<&str> = SERVICES.into_iter().filter(|service| !apart.contains(service)).collect();
+        let process = mesh.launch(&[&["serve"], &rest[..]].concat()).await;
+        mesh.process = Some(process);
+        for service in apart {
+            let process = mesh.launch(&["serve", service]).await;
+            mesh.others.push(process);
+        }
+        mesh
+    }
+
     async fn spawn(&mut self) {
+        let free = "127.0.0.1:0".parse().unwrap();
+        self.ports = SERVICES.iter().map(|service| ((*service).to_owned(), free)).collect();
+        let process = self.launch(&["up"]).await;
+        self.process = Some(process);
+    }
+
+    /// Starts the program and waits until it is ready.
+    async fn launch(&mut self, arguments: &[&str]) -> Child {
         let file = self.data.path().join("lightning.toml");
         std::fs::write(&file, &self.config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_lightning"));
-        command.arg("up").arg("--config").arg(&file).arg("--data").arg(self.data.path().join("data"));
-        for service in SERVICES {
-            command.env(format!("LIGHTNING_{}__LISTEN", service.to_uppercase()), "127.0.0.1:0");
+        command.args(arguments).arg("--config").arg(&file).arg("--data").arg(self.data.path().join("data"));
+        for (service, address) in &self.ports {
+            command.env(format!("LIGHTNING_{}__LISTEN", service.to_uppercase()), address.to_string());
         }
-        command.env("LIGHTNING_TELEMETRY__FORMAT", "json").env("LIGHTNING_TELEMETRY__FILTER", "info");
-        command.stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+        command.env("LIGHTNING_TELEMETRY__FORMAT", "json").env("LIGHTNING_TELEMETRY__LOG", "info");
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        self.ports.clear();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         timeout(PATIENCE, async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
-                match event["fields"]["message"].as_str().or(event["message"].as_str()) {
+                match event["message"].as_str() {
                     Some("listening") => {
-                        let fields = if event["fields"].is_object() { &event["fields"] } else { &event };
-                        let service = fields["service"].as_str().unwrap().to_owned();
-                        self.ports.insert(service, fields["address"].as_str().unwrap().parse().unwrap());
+                        let service = event["service"].as_str().unwrap().to_owned();
+                        let address = event["address"].as_str().unwrap().parse().unwrap();
+                        self.ports.insert(service, address);
                     }
                     Some("ready") => return,
                     _ => {}
@@ -103,7 +133,7 @@ impl Mesh {
         .expect("the program is ready in time");
         // Keep reading, so that the pipe never fills.
         tokio::task::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        self.process = Some(process);
+        process
     }
 
     /// kill -9.

@@ -54,8 +54,6 @@ pub(crate) enum Target {
     Pipe(Pipe),
     /// At `http://host:port`.
     Address(Authority),
-    /// An address was configured that is none.
-    Malformed,
     /// Not configured.
     Nowhere,
 }
@@ -81,13 +79,12 @@ struct Lane {
 }
 
 impl Target {
-    pub(crate) fn address(text: &str) -> Self {
-        let uri: Option<Uri> = text.parse().ok();
-        let plain = uri.filter(|uri| uri.scheme_str() == Some("http") && uri.path() == "/");
-        match plain.and_then(|uri| uri.into_parts().authority) {
-            Some(authority) => Self::Address(authority),
-            None => Self::Malformed,
-        }
+    /// From `http://host:port`; `None` for anything else.
+    pub(crate) fn address(text: &str) -> Option<Self> {
+        let uri: Uri = text.parse().ok()?;
+        let plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
+        let authority = uri.into_parts().authority.filter(|_| plain)?;
+        (!authority.as_str().contains('@')).then_some(Self::Address(authority))
     }
 }
 
@@ -95,7 +92,7 @@ impl Connection {
     pub(super) fn new(name: &str, target: Target, config: &ChannelConfig) -> Self {
         let lanes = match &target {
             Target::Address(_) => config.connections.clamp(1, 64),
-            Target::Pipe(_) | Target::Malformed | Target::Nowhere => 1,
+            Target::Pipe(_) | Target::Nowhere => 1,
         };
         Self(Arc::new(Peer {
             name: name.to_owned(),
@@ -153,7 +150,7 @@ impl Peer {
     fn address(&self, request: &mut Request<Body>) {
         let authority = match &self.target {
             Target::Address(authority) => authority.clone(),
-            Target::Pipe(_) | Target::Malformed | Target::Nowhere => Authority::from_static("pipe"),
+            Target::Pipe(_) | Target::Nowhere => Authority::from_static("pipe"),
         };
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         parts.scheme = Some(http::uri::Scheme::HTTP);
@@ -199,9 +196,6 @@ impl Peer {
                 let stream = TcpStream::connect((host, port)).await?;
                 stream.set_nodelay(true)?;
                 self.handshake(stream).await
-            }
-            Target::Malformed => {
-                Err(io::Error::other("its configured address is not of the form http://host:port"))
             }
             Target::Nowhere => {
                 Err(io::Error::other("it is neither served here nor configured under [mesh.peers]"))

@@ -111,8 +111,11 @@ async fn keep_watching(channel: Channel, sender: &watch::Sender<Seen>) {
     let mut pause = BACKOFF.0;
     loop {
         match watch_once(channel.clone(), sender).await {
-            // The stream ended in order after at least one state: ask again at once.
-            Ok(true) => pause = BACKOFF.0,
+            // The stream ended after at least one state: ask again, and believe the last one meanwhile.
+            Ok(true) => {
+                pause = BACKOFF.0;
+                tokio::time::sleep(pause).await;
+            }
             Ok(false) | Err(_) => {
                 if sender.borrow().connected {
                     tracing::warn!("lost the access state of auth; open mode is suspended");

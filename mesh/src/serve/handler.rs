@@ -7,7 +7,10 @@ use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use lightning_proto::{
-    mesh::v1::ErrorReason, telemetry::v1::metrics_service_server::MetricsServiceServer,
+    mesh::v1::ErrorReason,
+    telemetry::v1::metrics_service_server::{
+        MetricsServiceServer, SERVICE_NAME as METRICS_SERVICE,
+    },
 };
 use lightning_transcode::{Routes, Transcoder};
 use tonic_web::{GrpcWebLayer, GrpcWebService};
@@ -57,7 +60,10 @@ impl Service {
             figures: self.figures.clone(),
             rest_metrics: self.edge.as_ref().map(|edge| edge.rest_metrics.clone()),
         };
-        let with_figures = self.grpc(MetricsServiceServer::new(figures));
+        let with_figures = match own.contains(&METRICS_SERVICE) {
+            true => self,
+            false => self.grpc(MetricsServiceServer::new(figures)),
+        };
         let names: Vec<_> = with_figures.grpc.iter().map(|(name, _)| *name).collect();
         let complete = reflection(with_figures.grpc(health_server), &names)
             .map_err(|source| ServeError::Reflection { service, source })?;
@@ -142,7 +148,7 @@ impl Standard {
 }
 
 /// The Prometheus text of a service, for `GET /metrics`.
-pub(super) fn metrics_answer(metrics: &Metrics) -> Response<Body> {
+pub fn metrics_answer(metrics: &Metrics) -> Response<Body> {
     let mut response = Response::new(Full::from(metrics.text()).map_err(Into::into).boxed_unsync());
     response.headers_mut().insert(
         header::CONTENT_TYPE,

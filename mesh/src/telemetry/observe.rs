@@ -26,7 +26,7 @@ use super::{
 use crate::body::{Body, BoxError};
 
 /// Answers a request under observation.
-pub(crate) async fn observe<B, F>(
+pub async fn observe<B, F>(
     metrics: &Metrics,
     service: &'static str,
     request: Request<B>,
@@ -66,7 +66,7 @@ where
 }
 
 /// Whether a request speaks gRPC or gRPC-Web.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+pub fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
     kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
 }

@@ -1,9 +1,16 @@
 //! Calling peers: pipes, addresses, and what happens when nobody is there.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use lightning_mesh::{identity::Caller, testing::Harness};
+use tokio::net::TcpListener;
 use tonic::Code;
 
-use crate::support::{client, echo, get, reason, start};
+use crate::support::{client, echo, get, reason, rest_get};
 
 #[tokio::test]
 async fn a_call_over_a_pipe_carries_the_caller() {
@@ -41,15 +48,12 @@ async fn an_address_reaches_a_peer_over_tcp() {
     let builder = Harness::builder(&[]).mesh(|mesh| {
         mesh.peers.insert("monitoring".into(), address);
         mesh.peers.insert("agents".into(), "http://127.0.0.1:1".into());
-        mesh.peers.insert("models".into(), "ftp://nowhere".into());
     });
     let near = builder.start();
     let status = client(near.channel("monitoring")).get_service(get("who")).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_INVALID"));
-    for peer in ["agents", "models"] {
-        let status = client(near.channel(peer)).get_service(get("who")).await.unwrap_err();
-        assert_eq!(reason(&status), "PEER_UNAVAILABLE", "{status}");
-    }
+    let status = client(near.channel("agents")).get_service(get("who")).await.unwrap_err();
+    assert_eq!(reason(&status), "PEER_UNAVAILABLE", "{status}");
 }
 
 #[tokio::test]
@@ -66,7 +70,7 @@ async fn the_trace_goes_along() {
     let base = harness.rest("monitoring");
     let header = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01\r\n");
     let path = "/api/v1/monitoring/services/relay:trace";
-    let answer = crate::support::rest_get(&base, path, &header).await;
+    let answer = rest_get(&base, path, &header).await;
     assert!(answer.contains(trace) && !answer.contains("00f067aa0ba902b7"), "{answer}");
 }
 
@@ -85,17 +89,68 @@ async fn a_panicking_handler_answers_internal_and_the_service_lives() {
     assert_eq!(client.get_service(get("fine")).await.unwrap().into_inner().id, "fine");
 }
 
+/// Answers every HTTP/2 request on a port with these headers and, if any, trailers, closing after one
+/// answer when told to.
+async fn odd_peer(
+    headers: &'static [(&'static str, &'static str)],
+    trailers: Option<&'static [(&'static str, &'static str)]>,
+) -> Harness {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    lightning_mesh::task::spawn("odd-peer", async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = hyper::service::service_fn(move |_| async move {
+                let map = |pairs: &[(&'static str, &'static str)]| -> http::HeaderMap {
+                    pairs.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
+                };
+                let trailers = trailers.map(|pairs| Frame::<Bytes>::trailers(map(pairs)));
+                let frames = trailers.map(Ok::<_, std::convert::Infallible>);
+                let body = StreamBody::new(tokio_stream::iter(frames));
+                let mut response = http::Response::new(body);
+                *response.headers_mut() = map(headers);
+                Ok::<_, std::convert::Infallible>(response)
+            });
+            let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service);
+            lightning_mesh::task::spawn("odd-connection", connection);
+        }
+    });
+    let builder = Harness::builder(&[]).mesh(|mesh| {
+        mesh.peers.insert("monitoring".into(), address);
+    });
+    builder.start()
+}
+
 #[tokio::test]
-async fn a_peer_that_restarts_is_reached_again() {
-    let first = echo().await;
-    let port = first.rest("monitoring").rsplit(':').next().unwrap().to_owned();
-    let key = tempfile::tempdir().unwrap();
-    drop((port, key));
-    let mut client = client(first.channel("monitoring"));
-    client.get_service(get("x")).await.unwrap();
-    first.stop().await;
-    let status = client.get_service(get("x")).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable);
-    let second = start(Harness::builder(&["monitoring"])).await;
-    second.stop().await;
+async fn odd_answers_of_a_peer_become_errors() {
+    const GRPC: (&str, &str) = ("content-type", "application/grpc");
+    let check = async |headers, trailers, expected: Code| {
+        let harness = odd_peer(headers, trailers).await;
+        let outcome = client(harness.channel("monitoring")).get_service(get("x")).await;
+        assert_eq!(outcome.unwrap_err().code(), expected, "{headers:?} {trailers:?}");
+    };
+    // A connection that broke off must not look like a clean end.
+    check(&[GRPC], None, Code::Unavailable).await;
+    // tonic alone would panic on details that are not base64.
+    const DAMAGED: &[(&str, &str)] = &[("grpc-status", "5"), ("grpc-status-details-bin", "%%%")];
+    check(&[GRPC], Some(DAMAGED), Code::NotFound).await;
+    const DAMAGED_HEAD: &[(&str, &str)] =
+        &[GRPC, ("grpc-status", "5"), ("grpc-status-details-bin", "%%%")];
+    check(DAMAGED_HEAD, None, Code::NotFound).await;
+    check(&[GRPC], Some(&[("grpc-status", "nonsense")]), Code::Unknown).await;
+    check(&[("content-type", "text/html")], None, Code::Unknown).await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_is_cancelled_at_the_other_end() {
+    let harness = echo().await;
+    let base = harness.rest("monitoring");
+    let mut client = client(harness.channel("monitoring"));
+    let call = client.get_service(get("relay:slow"));
+    let given_up = tokio::time::timeout(Duration::from_millis(100), call).await;
+    assert!(given_up.is_err());
+    // Both hops end; asking for the figures does not count as a call.
+    let gone = async { while !rest_get(&base, "/metrics", "").await.contains("in_flight 0") {} };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the calls end");
 }

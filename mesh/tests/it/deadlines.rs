@@ -56,13 +56,17 @@ async fn a_deadline_ends_a_stream_that_has_begun() {
     let mut stream = client.watch_services(request).await.unwrap().into_inner();
     assert!(stream.message().await.unwrap().is_some());
     let status = stream.message().await.unwrap_err();
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+    );
 }
 
 #[tokio::test]
 async fn the_server_ends_a_stream_whose_client_does_not() {
     let harness = echo().await;
-    let mut client = MonitoringServiceClient::new(Plain::connect(&harness.rest("monitoring")).await);
+    let mut client =
+        MonitoringServiceClient::new(Plain::connect(&harness.rest("monitoring")).await);
     let mut request = Request::new(WatchServicesRequest {});
     request.set_timeout(Duration::from_millis(200));
     let mut stream = client.watch_services(request).await.unwrap().into_inner();
@@ -73,7 +77,8 @@ async fn the_server_ends_a_stream_whose_client_does_not() {
 #[tokio::test]
 async fn a_malformed_timeout_is_refused() {
     let harness = echo().await;
-    let mut client = MonitoringServiceClient::new(Plain::connect(&harness.rest("monitoring")).await);
+    let mut client =
+        MonitoringServiceClient::new(Plain::connect(&harness.rest("monitoring")).await);
     for timeout in ["123456789m", "1s", ""] {
         let mut request = Request::new(get("x"));
         request.metadata_mut().insert("grpc-timeout", timeout.parse().unwrap());

@@ -14,7 +14,8 @@ use crate::support::{Plain, echo, get, start};
 #[tokio::test]
 async fn an_idle_service_drains_at_once() {
     let harness = echo().await;
-    let mut client = MonitoringServiceClient::new(Plain::connect(&harness.rest("monitoring")).await);
+    let mut client =
+        MonitoringServiceClient::new(Plain::connect(&harness.rest("monitoring")).await);
     client.get_service(get("x")).await.unwrap();
     let started = Instant::now();
     assert_eq!(harness.stop().await, [Drained::Clean]);
@@ -26,7 +27,8 @@ async fn an_open_stream_is_cut_after_the_bound() {
     let builder = Harness::builder(&["monitoring"])
         .mesh(|mesh| mesh.serve.drain_timeout = Duration::from_millis(200));
     let harness = start(builder).await;
-    let mut client = MonitoringServiceClient::new(Plain::connect(&harness.rest("monitoring")).await);
+    let mut client =
+        MonitoringServiceClient::new(Plain::connect(&harness.rest("monitoring")).await);
     let mut stream = client.watch_services(WatchServicesRequest {}).await.unwrap().into_inner();
     assert!(stream.message().await.unwrap().is_some());
     let started = Instant::now();

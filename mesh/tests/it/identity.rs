@@ -126,15 +126,22 @@ async fn a_wrong_credential_is_refused_even_in_open_mode() {
     let harness = echo().await;
     let base = harness.rest("monitoring");
     let token = "TOKEN_INVALID".to_owned();
-    assert_eq!(refusal(&base, &[("authorization", "Bearer x")]).await, (Code::Unauthenticated, token.clone()));
-    assert_eq!(refusal(&base, &[("authorization", "Basic eDp5")]).await, (Code::Unauthenticated, token.clone()));
+    assert_eq!(
+        refusal(&base, &[("authorization", "Bearer x")]).await,
+        (Code::Unauthenticated, token.clone())
+    );
+    assert_eq!(
+        refusal(&base, &[("authorization", "Basic eDp5")]).await,
+        (Code::Unauthenticated, token.clone())
+    );
     assert_eq!(refusal(&base, &[("authorization", "")]).await, (Code::Unauthenticated, token));
     let both = [("authorization", "Bearer x"), ("x-api-key", "lk_y")];
     let ambiguous = "CREDENTIALS_AMBIGUOUS".to_owned();
     assert_eq!(refusal(&base, &both).await, (Code::Unauthenticated, ambiguous.clone()));
     let twice = [("authorization", "Bearer x"), ("authorization", "Bearer y")];
     assert_eq!(refusal(&base, &twice).await, (Code::Unauthenticated, ambiguous));
-    let answer = rest_get(&base, "/api/v1/monitoring/services/who", "authorization: Bearer x\r\n").await;
+    let answer =
+        rest_get(&base, "/api/v1/monitoring/services/who", "authorization: Bearer x\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     assert!(answer.to_ascii_lowercase().contains("www-authenticate"), "{answer}");
 }
@@ -169,7 +176,8 @@ async fn an_access_token_is_verified_by_its_claims() {
     check("no audience", signer.token(&good, |c| c["aud"] = json!([])), bad).await;
     check("issuer", signer.token(&good, |c| c["iss"] = json!("http://evil")), bad).await;
     check("early", signer.token(&good, |c| c["nbf"] = json!(NOW + 31)), bad).await;
-    check("a little early", signer.token(&good, |c| c["nbf"] = json!(NOW + 30)), Ok("user:u1")).await;
+    check("a little early", signer.token(&good, |c| c["nbf"] = json!(NOW + 30)), Ok("user:u1"))
+        .await;
     check("expired", signer.token(&good, |c| c["exp"] = json!(NOW)), Err("TOKEN_EXPIRED")).await;
     check("unknown key", signer.token(&header("k2"), |_| {}), bad).await;
     check("another signer", Signer::new("k1").good(), bad).await;
@@ -186,7 +194,8 @@ async fn an_access_token_is_verified_by_its_claims() {
     // HS256 under the public key: the algorithm is not the token's to choose.
     let mut confused = Header::new(Algorithm::HS256);
     (confused.typ, confused.kid) = (Some("at+jwt".into()), Some("k1".into()));
-    let claims = json!({"sub": "u1", "iss": "http://lightning", "aud": "lightning", "exp": NOW + 9});
+    let claims =
+        json!({"sub": "u1", "iss": "http://lightning", "aud": "lightning", "exp": NOW + 9});
     let key = EncodingKey::from_secret(signer.jwks.as_bytes());
     check("confused", jsonwebtoken::encode(&confused, &claims, &key).unwrap(), bad).await;
     let mut mesh = Header::new(Algorithm::HS256);
@@ -262,7 +271,10 @@ async fn a_permission_is_needed_and_named() {
     let stranger = Caller::new("user:2", "bob", ["agents.*"]);
     let mut client = client(harness.channel_as("monitoring", stranger));
     let status = client.get_service(get("x")).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::PermissionDenied, "PERMISSION_DENIED")
+    );
     assert!(status.message().contains("monitoring.read"), "{status}");
     let anonymous = crate::support::client(harness.channel_as("monitoring", Caller::anonymous()))
         .get_service(get("x"))

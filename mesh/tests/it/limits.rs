@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{echo, http1, rest_get, start};
+use crate::support::{echo, get, http1, rest_get, start};
 
 async fn connect(base: &str) -> TcpStream {
     TcpStream::connect(base.strip_prefix("http://").unwrap()).await.unwrap()
@@ -91,13 +91,57 @@ async fn an_oversized_head_is_refused() {
 }
 
 #[tokio::test]
-async fn a_silent_request_body_is_ended() {
-    let builder = Harness::builder(&["auth"])
-        .mesh(|mesh| mesh.serve.body_timeout = Duration::from_millis(100));
+async fn a_silent_or_oversized_request_body_is_ended() {
+    let builder = Harness::builder(&["monitoring"]).mesh(|mesh| {
+        mesh.serve.body_timeout = Duration::from_millis(100);
+        mesh.serve.max_body_bytes = 10;
+    });
     let harness = start(builder).await;
-    let request = "GET /api/v1/monitoring/services/x HTTP/1.1\r\nhost: localhost\r\n\
-                   content-length: 10\r\nconnection: close\r\n\r\n{";
-    // A GET has no body that anybody reads; the connection just has to end.
-    let answer = http1(&harness.rest("monitoring"), request).await;
-    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    let base = harness.rest("monitoring");
+    let post = async |body: &str, length: usize| {
+        let head = "POST /dashboard/read HTTP/1.1\r\nhost: localhost\r\nconnection: close";
+        http1(&base, &format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}")).await
+    };
+    assert!(post("0123456789", 10).await.ends_with("0123456789"));
+    assert!(post("0123", 10).await.starts_with("HTTP/1.1 400"), "silent");
+    assert!(post("0123456789x", 11).await.starts_with("HTTP/1.1 413"), "oversized");
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = vec![length[1], length[2], length[3], kind, flags];
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+#[tokio::test]
+async fn a_client_that_only_resets_its_streams_is_sent_away() {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const GOAWAY: u8 = 7;
+    const ENHANCE_YOUR_CALM: u8 = 11;
+    let harness = echo().await;
+    let base = harness.rest("monitoring");
+    let mut attacker = connect(&base).await;
+    let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    flood.extend(frame(SETTINGS, 0, 0, &[]));
+    for index in 0..1_000 {
+        let stream = index * 2 + 1;
+        // POST http localhost /, whole in one frame, and taken back at once.
+        flood.extend(frame(HEADERS, 5, stream, b"\x83\x86\x84\x41\x09localhost"));
+        flood.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    // The server may close while the flood is still being written.
+    let _ = attacker.write_all(&flood).await;
+    let mut answer = Vec::new();
+    let read = attacker.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(Duration::from_secs(5), read).await.expect("the server closes");
+    let calm = answer.windows(17).any(|bytes| {
+        bytes[3] == GOAWAY && bytes[..3] == [0, 0, bytes[2]] && bytes[16] == ENHANCE_YOUR_CALM
+    });
+    assert!(calm, "{answer:?}");
+    let mut other = crate::support::client(harness.channel("monitoring"));
+    assert_eq!(other.get_service(get("x")).await.unwrap().into_inner().id, "x");
 }

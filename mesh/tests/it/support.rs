@@ -1,7 +1,6 @@
 //! A service that does what a test tells it, an auth service without a database, and plain clients.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
@@ -15,7 +14,7 @@ use lightning_mesh::{
     Context, Service,
     channel::Channel,
     fault::Fault,
-    identity::Caller,
+    identity::{Caller, Gate},
     testing::{Builder, Harness},
 };
 use lightning_proto::{
@@ -25,7 +24,8 @@ use lightning_proto::{
     },
     mesh::v1::ErrorReason,
     monitoring::v1::{
-        self as pb, monitoring_service_client::MonitoringServiceClient,
+        self as pb,
+        monitoring_service_client::MonitoringServiceClient,
         monitoring_service_server::{MonitoringService, MonitoringServiceServer},
     },
 };
@@ -59,7 +59,9 @@ impl MonitoringService for Echo {
         if let Some(next) = request.id.strip_prefix("relay:") {
             let channel = self.context.peers().channel("monitoring");
             let mut peer = MonitoringServiceClient::new(channel);
-            return peer.get_service(caller.request(pb::GetServiceRequest { id: next.into() })).await;
+            return peer
+                .get_service(caller.request(pb::GetServiceRequest { id: next.into() }))
+                .await;
         }
         match request.id.as_str() {
             "who" => Ok(tonic::Response::new(pb::Service {
@@ -69,7 +71,8 @@ impl MonitoringService for Echo {
                 ..Default::default()
             })),
             "left" => {
-                let left = caller.deadline().map(|at| at.duration_since(Instant::now()).as_millis());
+                let left =
+                    caller.deadline().map(|at| at.duration_since(Instant::now()).as_millis());
                 Ok(answer(left.map_or("none".to_owned(), |left| left.to_string())))
             }
             "trace" => Ok(answer(trace.map_or(String::new(), |t| t.to_str().unwrap().to_owned()))),
@@ -110,8 +113,14 @@ impl MonitoringService for Echo {
     ) -> Result<tonic::Response<Answers>, Status> {
         let panics = request.metadata().contains_key("x-panic");
         let first = stream::iter([Ok(pb::ListServicesResponse::default())]);
-        let rest = stream::poll_fn(move |_| {
-            assert!(!panics, "on purpose");
+        let mut sent = false;
+        let rest = stream::poll_fn(move |context| {
+            // Pending once, so that the first message leaves before the panic.
+            assert!(!(panics && sent), "on purpose");
+            if !sent {
+                sent = true;
+                context.waker().wake_by_ref();
+            }
             std::task::Poll::Pending
         });
         Ok(tonic::Response::new(Box::pin(first.chain(rest))))
@@ -123,13 +132,26 @@ pub(crate) async fn start(builder: Builder) -> Harness {
     let mut harness = builder.start();
     let context = harness.context("monitoring");
     let echo = Echo { context: context.clone() };
-    let page = axum::Router::new().route("/dashboard", axum::routing::get(|| async { "a page" }));
+    let page = axum::Router::new()
+        .route("/dashboard", axum::routing::get(|| async { "a page" }))
+        .route("/dashboard/who", axum::routing::get(who))
+        .route("/dashboard/read", axum::routing::post(|body: bytes::Bytes| async move { body }));
     let service = Service::new("monitoring")
         .grpc(MonitoringServiceServer::new(echo))
         .http("/dashboard", page)
         .figures(Arc::new(|| vec![("answers".to_owned(), 42.0)]));
     harness.serve(service, &context).await.unwrap();
     harness
+}
+
+/// A plain HTTP route that asks the gate by itself.
+async fn who(request: axum::extract::Request) -> (http::StatusCode, String) {
+    let gate = request.extensions().get::<Arc<Gate>>().cloned().unwrap();
+    let (parts, _) = request.into_parts();
+    match gate.identify(&parts).await {
+        Ok(caller) => (http::StatusCode::OK, caller.subject),
+        Err(fault) => (http::StatusCode::UNAUTHORIZED, fault.reason().to_owned()),
+    }
 }
 
 /// The usual mesh of one service in open mode.
@@ -253,9 +275,7 @@ pub(crate) async fn http1(base: &str, request: &str) -> String {
 
 /// A GET with further header lines (each ending in `\r\n`), from a loopback host.
 pub(crate) async fn rest_get(base: &str, path: &str, headers: &str) -> String {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
     http1(base, &request).await
 }
-
-/// A handler's error type that never is.
-pub(crate) type Never = Infallible;

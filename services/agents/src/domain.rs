@@ -17,7 +17,7 @@ pub(crate) use deployment::{
 };
 pub(crate) use design::{AgentType, Design, Entries, Patch, limits};
 pub(crate) use invocation::{
-    Answer, Invocation, MAX_HISTORY, MAX_INPUT, Question, Role, Turn, system_message,
+    Answer, Invocation, MAX_CONTEXT, MAX_HISTORY, MAX_INPUT, Question, Role, Turn, system_message,
 };
 
 typed_id!(AgentId, "An agent's id.");

@@ -19,7 +19,7 @@ mod users;
 
 pub(crate) use access::Snapshot;
 pub(crate) use api_keys::OwnedKey;
-pub(crate) use users::Credentials;
+pub(crate) use users::Changed;
 
 /// Which part of a list to read.
 #[derive(Debug, Clone)]

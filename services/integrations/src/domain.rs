@@ -23,6 +23,9 @@ pub(crate) const MAX_EVENT_ID: usize = 200;
 /// The most bytes of a configuration or of credentials, as JSON.
 pub(crate) const MAX_CONFIG_BYTES: usize = 64 << 10;
 
+/// The deepest JSON that is carried as a value.
+const MAX_DEPTH: usize = 28;
+
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -59,6 +62,8 @@ pub(crate) struct Draft {
 pub(crate) struct Change {
     pub(crate) id: IntegrationId,
     pub(crate) etag: String,
+    /// The connector as the caller knows it; it cannot change.
+    pub(crate) connector: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) config: Part,
     pub(crate) credentials: Part,
@@ -246,6 +251,19 @@ pub(crate) fn cut(text: &str, characters: usize) -> String {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
     }
+}
+
+/// Whether a JSON value is so deep that a `google.protobuf.Value` of it could not be read back: each
+/// level takes up to three messages, and readers stop at 100.
+pub(crate) fn is_too_deep(value: &Value) -> bool {
+    fn deeper(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Array(values) => left == 0 || values.iter().any(|value| deeper(value, left - 1)),
+            Value::Object(fields) => left == 0 || fields.values().any(|value| deeper(value, left - 1)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+    deeper(value, MAX_DEPTH)
 }
 
 impl fmt::Display for Scheme {

@@ -114,6 +114,10 @@ impl Hub {
             return Err(Error::EtagMismatch);
         }
         let registered = self.registry.get(&integration.connector)?;
+        if change.connector.is_some_and(|connector| connector != integration.connector) {
+            let fixed = Violation::new("integration.connector_type", "cannot be changed; create a new integration");
+            return Err(Error::ConfigInvalid(vec![fixed]));
+        }
         if let Some(name) = change.name {
             integration.name = name;
         }

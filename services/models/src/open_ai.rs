@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use lightning_mesh::fault::Fault;
 use lightning_proto::{google::api::HttpBody, models::v1::ErrorReason as Reason};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
@@ -54,6 +55,26 @@ impl From<Error> for Failure {
     }
 }
 
+/// Reads a body whose fields all have defaults; a field that does not fit is named.
+fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    let error = match serde_json::from_slice(body) {
+        Ok(read) => return Ok(read),
+        Err(error) => error,
+    };
+    let refusal = |param: Option<String>, error: serde_json::Error| Refusal {
+        param,
+        message: format!("the body is not what this endpoint reads: {error}"),
+    };
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return Err(refusal(None, error)) };
+    for (name, value) in fields {
+        let alone = Value::Object([(name.clone(), value)].into_iter().collect());
+        if let Err(error) = serde_json::from_value::<T>(alone) {
+            return Err(refusal(Some(name), error));
+        }
+    }
+    Err(refusal(None, error))
+}
+
 /// The bytes of a request; a missing body is an empty one and refused as JSON.
 pub(crate) fn body(body: Option<HttpBody>) -> Bytes {
     body.map(|body| body.data).unwrap_or_default()
@@ -63,7 +84,7 @@ pub(crate) fn body(body: Option<HttpBody>) -> Bytes {
 pub(crate) fn refuse(failure: impl Into<Failure>) -> Status {
     let (fault, param) = explain(failure.into());
     let body = json_body(&error_object(&fault, param.as_deref()));
-    fault.detail(&body).into()
+    fault.detail("google.api.HttpBody", &body).into()
 }
 
 /// The error object of a call that failed in the middle of its stream.

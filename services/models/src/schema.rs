@@ -18,6 +18,9 @@ const MAX_SCHEMA: usize = 128 << 10;
 /// The most bytes that the compiled form of one pattern may take: 1 MiB.
 const MAX_PATTERN: usize = 1 << 20;
 
+/// The most patterns of one schema; each may take [`MAX_PATTERN`].
+const MAX_PATTERNS: usize = 32;
+
 /// How many misfits are named at once.
 const MAX_PROBLEMS: usize = 5;
 
@@ -34,6 +37,9 @@ impl Schema {
     pub(crate) fn compile(schema: &Value) -> Result<Self, String> {
         if schema.to_string().len() > MAX_SCHEMA {
             return Err("must have at most 128 KiB as JSON".to_owned());
+        }
+        if patterns(schema) > MAX_PATTERNS {
+            return Err("must have at most 32 patterns".to_owned());
         }
         let patterns = PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN);
         jsonschema::options()
@@ -63,6 +69,25 @@ impl Schema {
             })
             .collect();
         if problems.is_empty() { Ok(value) } else { Err(cut(&problems.join("; "))) }
+    }
+}
+
+/// How many patterns a schema has, at most: a property may be called `pattern` too.
+fn patterns(schema: &Value) -> usize {
+    match schema {
+        Value::Object(keywords) => keywords
+            .iter()
+            .map(|(keyword, value)| {
+                let here = match (keyword.as_str(), value) {
+                    ("pattern", Value::String(_)) => 1,
+                    ("patternProperties", Value::Object(patterns)) => patterns.len(),
+                    (_, _) => 0,
+                };
+                here + patterns(value)
+            })
+            .sum(),
+        Value::Array(values) => values.iter().map(patterns).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
 }
 

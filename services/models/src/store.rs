@@ -1,8 +1,7 @@
 //! What the service keeps: registered models and one row for each call of a model.
 //!
 //! The only file with SQL. Calls are append-only and hold no words of anybody; what they cost is summed
-//! by the database. Text comparisons of ids rely on both databases ordering ASCII bytewise, which
-//! PostgreSQL does with the collation that the statements name.
+//! by the database.
 
 use lightning_mesh::clock::Timestamp;
 use lightning_store::{Batch, Database, Migration, Once, Outcome as Written, Row, Settings, once, params};
@@ -53,7 +52,8 @@ const INSERT_MODEL: &str = "INSERT INTO models (id, name, provider, upstream_mod
 
 const GET_MODEL: &str = "SELECT * FROM models WHERE id = $1";
 
-// Ids are ASCII; the driver's order in Rust is bytewise, so pages are merged with the fixed models there.
+// Pages are merged with the fixed models in the order of bytes, which PostgreSQL follows when the
+// database was made with LC_COLLATE C, as the store asks for.
 const LIST_MODELS: &str = "SELECT * FROM models
     WHERE id > $1 AND ($2 IS NULL OR provider = $2) ORDER BY id LIMIT $3";
 

@@ -1,2 +1,4 @@
 //! x
+mod definition;
 mod expression;
+mod samples;

@@ -92,7 +92,11 @@ impl<'m> Binder<'m> {
         for piece in pieces() {
             let Some((name, value)) = piece.split_once('=') else {
                 let name = decode(piece, form).unwrap_or_default();
-                return Err(Refusal::field("INVALID_VALUE", name, "a value is expected: name=value"));
+                return Err(Refusal::field(
+                    "INVALID_VALUE",
+                    name,
+                    "a value is expected: name=value",
+                ));
             };
             let broken = || {
                 let text = "a broken percent escape or bytes that are not UTF-8";
@@ -115,7 +119,8 @@ impl<'m> Binder<'m> {
             Err(_) if self.system.iter().any(|system| system == name) => return Ok(()),
             Err(refusal) => return Err(refusal),
         };
-        if let Some(at) = self.route.bound().iter().position(|field| overlaps(&field.path, &target.path))
+        if let Some(at) =
+            self.route.bound().iter().position(|field| overlaps(&field.path, &target.path))
         {
             let same = captures.and_then(|captures| captures.get(at)).is_some_and(|it| it == value);
             let exact = self.route.bound()[at].path == target.path;

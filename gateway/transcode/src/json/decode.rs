@@ -39,7 +39,7 @@ pub(crate) struct Decoder<'t, 's> {
     /// `None` when nobody wants to know, and inside lists, maps and well-known types.
     seen: Option<Seen>,
     /// How many messages are around the present one, since the last `Any`.
-    pub(super) wire_depth: usize,
+    wire_depth: usize,
 }
 
 type Result<T> = std::result::Result<T, JsonError>;
@@ -109,9 +109,18 @@ impl<'t, 's> Decoder<'t, 's> {
             let message = "the value nests deeper than a protobuf message can";
             return Err(JsonError::invalid(self.lex.offset(), message));
         }
-        self.wire_depth += 1;
+        self.at_depth(self.wire_depth + 1, walk)
+    }
+
+    /// Runs a part of the walk at a depth, whatever its outcome.
+    pub(super) fn at_depth<T>(
+        &mut self,
+        depth: usize,
+        walk: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let before = std::mem::replace(&mut self.wire_depth, depth);
         let result = walk(self);
-        self.wire_depth -= 1;
+        self.wire_depth = before;
         result
     }
 
@@ -234,7 +243,8 @@ impl<'t, 's> Decoder<'t, 's> {
     fn map(&mut self, entry: &MessageDescriptor) -> Result<Value> {
         self.expect(Next::Object)?;
         self.lex.enter()?;
-        let (keys, values) = (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
+        let (keys, values) =
+            (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
         let mut first = true;
         let mut map = std::collections::HashMap::new();
         let mut dropped = std::collections::HashSet::new();
@@ -298,7 +308,10 @@ impl<'t, 's> Decoder<'t, 's> {
                     Next::String => self.lex.string()?,
                     Next::Number => self.lex.number()?.into(),
                     Next::Object | Next::Array | Next::Bool | Next::Null => {
-                        return Err(fail(&format!("a number is expected, not {}", next.describe())));
+                        return Err(fail(&format!(
+                            "a number is expected, not {}",
+                            next.describe()
+                        )));
                     }
                 };
                 scalar::parse(kind, &text, self.settings.style).map_err(|text| fail(&text))?

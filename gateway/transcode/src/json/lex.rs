@@ -89,7 +89,10 @@ impl<'t> Lexer<'t> {
     }
 
     /// The next key of an object with its offset, or `None` at its end; the colon is consumed.
-    pub(crate) fn key(&mut self, first: &mut bool) -> Result<Option<(Cow<'t, str>, usize)>, JsonError> {
+    pub(crate) fn key(
+        &mut self,
+        first: &mut bool,
+    ) -> Result<Option<(Cow<'t, str>, usize)>, JsonError> {
         if !self.more(b'}', first)? {
             return Ok(None);
         }
@@ -217,9 +220,9 @@ impl<'t> Lexer<'t> {
         let Some(digits) = digits else {
             return Err(self.malformed("four hexadecimal digits are expected"));
         };
-        let unit = digits.iter().fold(0, |unit, digit| {
-            unit * 16 + char::from(*digit).to_digit(16).unwrap_or_default()
-        });
+        let unit = digits
+            .iter()
+            .fold(0, |unit, digit| unit * 16 + char::from(*digit).to_digit(16).unwrap_or_default());
         self.at += 5;
         Ok(unit)
     }
@@ -230,9 +233,11 @@ impl<'t> Lexer<'t> {
         let Some(length) = number_length(rest.as_bytes()) else {
             return Err(self.malformed("a malformed number"));
         };
-        if rest.as_bytes().get(length).is_some_and(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-')
-        }) {
+        if rest
+            .as_bytes()
+            .get(length)
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-'))
+        {
             return Err(self.malformed("a malformed number"));
         }
         self.at += length;

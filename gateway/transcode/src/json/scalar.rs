@@ -71,7 +71,8 @@ pub(crate) fn fill(
 ) -> Result<(), String> {
     match wkt {
         Wkt::Timestamp | Wkt::Duration => {
-            let read = if wkt == Wkt::Timestamp { time::parse_timestamp } else { time::parse_duration };
+            let read =
+                if wkt == Wkt::Timestamp { time::parse_timestamp } else { time::parse_duration };
             let (seconds, nanos) = read(text)?;
             message.set_field_by_number(1, Value::I64(seconds));
             message.set_field_by_number(2, Value::I32(nanos));

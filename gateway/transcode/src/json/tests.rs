@@ -1,1 +1,178 @@
-//! Tests.
+//! The parts of the codec that need no schema: numbers, times, masks and the tokenizer.
+
+use super::{
+    Style,
+    lex::{Lexer, number_length},
+    names, number, time,
+};
+
+#[test]
+fn integers_are_exact_in_any_notation() {
+    fn check(text: &str, expected: Option<i128>) {
+        assert_eq!(number::integer(text).ok(), expected, "{text}");
+    }
+    check("0", Some(0));
+    check("-0", Some(0));
+    check("0.000", Some(0));
+    check("0e99999999999999999999", Some(0));
+    check("-12", Some(-12));
+    check("1.0", Some(1));
+    check("1.50e1", Some(15));
+    check("100e-2", Some(1));
+    check("12300E-2", Some(123));
+    check("18446744073709551615", Some(18_446_744_073_709_551_615));
+    check("1e19", Some(10_000_000_000_000_000_000));
+    check("123456789012345678901", None);
+    check("1e100", None);
+    check("1e99999999999999999999", None);
+    check("1e-99999999999999999999", None);
+    check("1.5", None);
+    check("10e-2", None);
+    check("01", None);
+    check("+1", None);
+    check("1.", None);
+    check("", None);
+    check("-", None);
+    check("1e", None);
+    check("٣", None);
+}
+
+#[test]
+fn floats_are_printed_shortest_and_read_back() {
+    fn check(value: f64, text: &str) {
+        let mut out = Vec::new();
+        number::write_double(&mut out, value);
+        assert_eq!(String::from_utf8(out).unwrap(), text);
+        if value.is_finite() {
+            assert_eq!(number::double(text).unwrap().to_bits(), value.to_bits());
+        }
+    }
+    check(0.0, "0");
+    check(-0.0, "-0");
+    check(1.0, "1");
+    check(0.1, "0.1");
+    check(1e16, "10000000000000000");
+    check(1e17, "1e17");
+    check(1.5e-7, "1.5e-7");
+    check(f64::MAX, "1.7976931348623157e308");
+    check(f64::MIN_POSITIVE, "2.2250738585072014e-308");
+    check(5e-324, "5e-324");
+    check(f64::NAN, "\"NaN\"");
+    check(f64::NEG_INFINITY, "\"-Infinity\"");
+
+    let mut out = Vec::new();
+    number::write_float(&mut out, 0.1);
+    out.push(b' ');
+    number::write_float(&mut out, f32::MAX);
+    assert_eq!(String::from_utf8(out).unwrap(), "0.1 3.4028235e38");
+    assert_eq!(number::float("3.4028235e38").unwrap().to_bits(), f32::MAX.to_bits());
+    assert!(number::float("3.5e38").is_err());
+    assert!(number::double("1e309").is_err());
+    assert!(number::double("inf").is_err());
+}
+
+#[test]
+fn every_day_of_the_calendar_survives_a_round_trip() {
+    for days in (-719_162..2_932_897).step_by(13) {
+        let seconds = days * 86_400 + 86_399;
+        let text = time::format_timestamp(seconds, 0).unwrap();
+        assert_eq!(time::parse_timestamp(&text), Ok((seconds, 0)), "{text}");
+    }
+    assert_eq!(time::format_timestamp(0, 0).unwrap(), "1970-01-01T00:00:00Z");
+    assert_eq!(time::format_timestamp(951_782_400, 0).unwrap(), "2000-02-29T00:00:00Z");
+}
+
+#[test]
+fn times_out_of_range_are_neither_read_nor_written() {
+    assert!(time::format_timestamp(253_402_300_800, 0).is_err());
+    assert!(time::format_timestamp(-62_135_596_801, 0).is_err());
+    assert!(time::format_timestamp(0, -1).is_err());
+    assert!(time::format_timestamp(0, 1_000_000_000).is_err());
+    assert!(time::format_duration(1, -1).is_err());
+    assert!(time::format_duration(-1, 1).is_err());
+    assert!(time::format_duration(0, 1_000_000_000).is_err());
+    assert!(time::format_duration(315_576_000_001, 0).is_err());
+    assert!(time::format_duration(i64::MIN, 0).is_err());
+    for text in [
+        "1900-02-29T00:00:00Z",
+        "2026-13-01T00:00:00Z",
+        "2026-01-01T24:00:00Z",
+        "2026-01-01T00:60:00Z",
+        "2026-01-01T00:00:00+24:00",
+        "2026-01-01T00:00:00.Z",
+        "2026-01-01T00:00:00+0100",
+        "é026-01-01T00:00:00Z",
+        "2026-01-01T00:00:00",
+        "+026-01-01T00:00:00Z",
+        "2026-01-01T00:00:00ZZ",
+    ] {
+        assert!(time::parse_timestamp(text).is_err(), "{text}");
+    }
+    for text in [
+        "1",
+        "s",
+        "-s",
+        "1.s",
+        "+1s",
+        "1e3s",
+        "1.0000000001s",
+        "--1s",
+        "9999999999999999999s",
+        "٣s",
+    ] {
+        assert!(time::parse_duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn durations_keep_their_sign_in_both_parts() {
+    assert_eq!(time::parse_duration("-0.5s"), Ok((0, -500_000_000)));
+    assert_eq!(time::parse_duration("-3.000000001s"), Ok((-3, -1)));
+    assert_eq!(time::format_duration(0, -500_000_000).unwrap(), "-0.500s");
+    assert_eq!(time::format_duration(-3, -1).unwrap(), "-3.000000001s");
+}
+
+#[test]
+fn masks_are_snake_case_inside_and_strict_when_canonical() {
+    let parse = |text, style| names::parse_mask(text, style).ok();
+    assert_eq!(parse("aB.cD,e", Style::Canonical), Some(vec!["a_b.c_d".into(), "e".into()]));
+    assert_eq!(parse("a_b", Style::Product), Some(vec!["a_b".into()]));
+    assert_eq!(parse("a_b", Style::Canonical), None);
+    assert_eq!(parse("*", Style::Canonical), None);
+    assert_eq!(parse("a b", Style::Product), None);
+    let format = |path, style| names::format_mask([path].into_iter(), style).ok();
+    assert_eq!(format("a_b.c", Style::Canonical).as_deref(), Some("aB.c"));
+    assert_eq!(format("a_b.c", Style::Product).as_deref(), Some("a_b.c"));
+    for lossy in ["a__b", "a_1", "aB", "a_"] {
+        assert_eq!(format(lossy, Style::Canonical), None, "{lossy}");
+    }
+}
+
+#[test]
+fn the_tokenizer_never_panics_on_broken_text() {
+    let whole = br#"{"a":[1,-2.5e+3,"x\u00e9\ud83d\ude00\\",true,false,null,{}],"b":{"c":[]}}"#;
+    for end in 0..whole.len() {
+        let read = Lexer::new(&whole[..end], 100).and_then(|mut lexer| {
+            lexer.skip()?;
+            lexer.finish()
+        });
+        assert!(read.is_err(), "a text of {end} bytes was accepted");
+    }
+    for at in 0..whole.len() {
+        for byte in [0, b'"', b'\\', b'{', b'}', b',', b'u', 0xff] {
+            let mut text = whole.to_vec();
+            text[at] = byte;
+            // Only that it ends is of interest here.
+            drop(Lexer::new(&text, 100).and_then(|mut lexer| lexer.skip()));
+        }
+    }
+}
+
+#[test]
+fn numbers_end_where_their_grammar_ends() {
+    assert_eq!(number_length(b"12,"), Some(2));
+    assert_eq!(number_length(b"-0.5e-7]"), Some(7));
+    assert_eq!(number_length(b"1.e5"), None);
+    assert_eq!(number_length(b"-"), None);
+    assert_eq!(number_length(b".5"), None);
+}

@@ -103,7 +103,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<(i64, i32), &'static str> {
 /// Writes a duration, or says that it cannot be written.
 pub(crate) fn format_duration(seconds: i64, nanos: i32) -> Result<String, &'static str> {
     let mixed = (seconds > 0 && nanos < 0) || (seconds < 0 && nanos > 0);
-    if mixed || seconds.abs() > LONGEST || !(-999_999_999..=999_999_999).contains(&nanos) {
+    let bounded = (-LONGEST..=LONGEST).contains(&seconds);
+    if mixed || !bounded || !(-999_999_999..=999_999_999).contains(&nanos) {
         return Err("a Duration is out of range");
     }
     let sign = if seconds < 0 || nanos < 0 { "-" } else { "" };

@@ -43,7 +43,8 @@ impl Decoder<'_, '_> {
         while let Some((text, offset)) = self.lex.key(&mut first)? {
             let value = self.deeper(|decoder| decoder.value(&values));
             let value = value.map_err(|error| error.under_key(&text))?;
-            let twice = value.and_then(|value| map.insert(MapKey::String(text.clone().into()), value));
+            let twice =
+                value.and_then(|value| map.insert(MapKey::String(text.clone().into()), value));
             if twice.is_some() {
                 let error = JsonError::new(Reason::Malformed, offset, "the key is given twice");
                 return Err(error.under_key(&text));
@@ -102,16 +103,14 @@ impl Decoder<'_, '_> {
             }
         };
         // The content is bytes to whoever decodes the `Any`, so its depth counts anew.
-        let depth = std::mem::take(&mut self.wire_depth);
-        let value = match Wkt::of(&inner) {
-            Some(_) => self.any_value(&inner)?,
+        let value = self.at_depth(0, |decoder| match Wkt::of(&inner) {
+            Some(_) => decoder.any_value(&inner),
             None => {
                 let mut value = DynamicMessage::new(inner.clone());
-                self.object(&mut value, &inner, Some("@type"))?;
-                value
+                decoder.object(&mut value, &inner, Some("@type"))?;
+                Ok(value)
             }
-        };
-        self.wire_depth = depth;
+        })?;
         let bytes = prost::Message::encode_to_vec(&value);
         message.set_field_by_number(1, Value::String(url));
         message.set_field_by_number(2, Value::Bytes(bytes.into()));
@@ -133,7 +132,9 @@ impl Decoder<'_, '_> {
                 continue;
             }
             if ahead.peek()? != Next::String {
-                return Err(JsonError::invalid(ahead.offset(), "a string is expected").under("@type"));
+                return Err(
+                    JsonError::invalid(ahead.offset(), "a string is expected").under("@type")
+                );
             }
             if url.replace(ahead.string()?.into_owned()).is_some() {
                 let error = JsonError::new(Reason::Malformed, offset, "the key is given twice");

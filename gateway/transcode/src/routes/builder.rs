@@ -95,9 +95,10 @@ impl RoutesBuilder {
     /// their messages, and pairs of operations that mean the same request.
     pub fn build(&mut self) -> Result<Routes, RouteErrors> {
         let Some(http) = self.pool.get_extension_by_name("google.api.http") else {
-            let fault = "the pool has no google.api.http extension: it was not made from an encoded \
+            let fault =
+                "the pool has no google.api.http extension: it was not made from an encoded \
                          descriptor set with imports"
-                .to_owned();
+                    .to_owned();
             return Err(RouteErrors { faults: vec![fault] });
         };
         let success = self.options.success_status.as_deref();
@@ -111,7 +112,8 @@ impl RoutesBuilder {
             warnings: Vec::new(),
         };
         for name in &self.services {
-            let service = self.pool.get_service_by_name(name).expect("it was found when it was added");
+            let service =
+                self.pool.get_service_by_name(name).expect("it was found when it was added");
             service.methods().for_each(|method| building.method(&method));
         }
         if !building.faults.is_empty() {
@@ -144,7 +146,8 @@ impl Building {
         let Some(rule) = rule.as_message() else { return };
         let place = place(method);
         if method.is_client_streaming() {
-            self.faults.push(format!("{place}: a client-streaming method cannot have an HTTP rule"));
+            self.faults
+                .push(format!("{place}: a client-streaming method cannot have an HTTP rule"));
             return;
         }
         let success = match self.success_of(&options) {
@@ -292,7 +295,10 @@ fn body_rule(method: &MethodDescriptor, body: &str) -> Result<BodyRule, String> 
     }
 }
 
-fn response_field(method: &MethodDescriptor, name: &str) -> Result<Option<FieldDescriptor>, String> {
+fn response_field(
+    method: &MethodDescriptor,
+    name: &str,
+) -> Result<Option<FieldDescriptor>, String> {
     if name.is_empty() {
         return Ok(None);
     }
@@ -346,7 +352,7 @@ fn is_output_only(field: &FieldDescriptor, behavior: Option<&ExtensionDescriptor
     let Some(behavior) = behavior else { return false };
     let options = field.options();
     let value = options.get_extension(behavior);
-    value
-        .as_list()
-        .is_some_and(|list| list.iter().filter_map(Value::as_enum_number).any(|it| it == OUTPUT_ONLY))
+    value.as_list().is_some_and(|list| {
+        list.iter().filter_map(Value::as_enum_number).any(|it| it == OUTPUT_ONLY)
+    })
 }

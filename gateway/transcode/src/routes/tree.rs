@@ -88,7 +88,9 @@ impl Tree {
         let captures = template.variables.iter().map(|variable| capture(variable, &plain));
         match captures.collect::<Option<Vec<String>>>() {
             Some(captures) => Found::Match { route: &routes[leaf.route], captures },
-            None => Found::BadPath { message: "the path holds bytes that are not UTF-8".to_owned() },
+            None => {
+                Found::BadPath { message: "the path holds bytes that are not UTF-8".to_owned() }
+            }
         }
     }
 }

@@ -185,7 +185,8 @@ fn failed(
 
 /// The status of success: the service's choice, else the contract's.
 fn success(route: &Route, metadata: &HeaderMap) -> StatusCode {
-    let chosen = metadata.get(HTTP_CODE).and_then(|code| StatusCode::from_bytes(code.as_bytes()).ok());
+    let chosen =
+        metadata.get(HTTP_CODE).and_then(|code| StatusCode::from_bytes(code.as_bytes()).ok());
     chosen.filter(StatusCode::is_success).unwrap_or_else(|| route.success_status())
 }
 

@@ -15,7 +15,10 @@ use crate::{
 pub(super) async fn read(body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, Refusal> {
     plain(headers)?;
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if declared.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
+    if declared
+        .and_then(|length| length.parse::<u64>().ok())
+        .is_some_and(|length| length > limit as u64)
+    {
         return Err(too_large(limit));
     }
     let mut body = body;
@@ -41,7 +44,11 @@ pub(super) async fn read(body: Body, headers: &HeaderMap, limit: usize) -> Resul
 }
 
 /// Says what the body is, or that it is nothing that the operation takes.
-pub(super) fn content(route: &Route, headers: &HeaderMap, body: &Bytes) -> Result<Content, Refusal> {
+pub(super) fn content(
+    route: &Route,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Content, Refusal> {
     let declared = headers.get(header::CONTENT_TYPE);
     let text = declared.map_or(Ok(""), |value| value.to_str()).map_err(|_| unsupported())?;
     if route.plan.raw_in {
@@ -74,11 +81,13 @@ pub(super) fn content(route: &Route, headers: &HeaderMap, body: &Bytes) -> Resul
 /// Refuses compressed bodies.
 fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
     let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
-    let mut encodings = encodings.filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let mut encodings =
+        encodings.filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
     if encodings.next().is_none() {
         return Ok(());
     }
-    let message = "compressed request bodies are not supported yet: send it without content-encoding";
+    let message =
+        "compressed request bodies are not supported yet: send it without content-encoding";
     Err(unsupported_with(message).with_header(header::ACCEPT_ENCODING, "identity"))
 }
 

@@ -51,11 +51,7 @@ fn file() -> FileDescriptorProto {
         dependency: vec!["google/protobuf/duration.proto".to_owned()],
         message_type: vec![
             error_info(),
-            holding(
-                "RetryInfo",
-                single("retry_delay", 1, ".google.protobuf.Duration"),
-                Vec::new(),
-            ),
+            holding("RetryInfo", single("retry_delay", 1, ".google.protobuf.Duration"), Vec::new()),
             holding(
                 "BadRequest",
                 repeated("field_violations", 1, ".google.rpc.BadRequest.FieldViolation"),

@@ -59,11 +59,8 @@ impl Refusal {
         description: impl Into<String>,
     ) -> Self {
         let (field, description) = (field.into(), description.into());
-        let message = if field.is_empty() {
-            description.clone()
-        } else {
-            format!("{field}: {description}")
-        };
+        let message =
+            if field.is_empty() { description.clone() } else { format!("{field}: {description}") };
         let mut refusal = Self::of_code(known::INVALID_ARGUMENT, reason, message);
         refusal.0.violations.push(FieldViolation { field, description });
         refusal
@@ -72,13 +69,11 @@ impl Refusal {
     /// A 400 for a JSON body; `under` is the field that the body is the value of.
     pub(crate) fn json(error: &JsonError, body: &[u8], under: &str) -> Self {
         let path = error.path();
-        let dot = if under.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };
+        let dot =
+            if under.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };
         let (line, column) = place(body, error.offset());
-        let description = format!(
-            "{} (byte {}, line {line}, column {column})",
-            error.message(),
-            error.offset()
-        );
+        let description =
+            format!("{} (byte {}, line {line}, column {column})", error.message(), error.offset());
         Self::field(error.reason().as_str(), format!("{under}{dot}{path}"), description)
     }
 

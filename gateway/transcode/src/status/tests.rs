@@ -1,1 +1,31 @@
-//! Tests.
+//! Errors without a service: the tables, the cap and the built-in descriptors.
+
+use super::{MAX_MESSAGE, capped, code_of, http_of, known, name_of};
+
+#[test]
+fn every_code_has_a_name_and_an_http_status() {
+    assert_eq!((name_of(16), name_of(17), name_of(-1)), ("UNAUTHENTICATED", "UNKNOWN", "UNKNOWN"));
+    assert_eq!((http_of(0).as_u16(), http_of(-5).as_u16()), (200, 500));
+    assert_eq!(code_of(http::StatusCode::IM_A_TEAPOT), 2);
+}
+
+#[test]
+fn long_messages_are_cut_at_a_character() {
+    let long = "é".repeat(MAX_MESSAGE);
+    assert_eq!(capped(&long).len(), MAX_MESSAGE);
+    let odd = format!("x{long}");
+    assert_eq!(capped(&odd).len(), MAX_MESSAGE - 1);
+    assert_eq!(capped("short"), "short");
+}
+
+#[test]
+fn the_standard_details_are_always_known() {
+    for name in
+        ["ErrorInfo", "BadRequest", "RetryInfo", "QuotaFailure", "PreconditionFailure", "Help"]
+    {
+        assert!(known::message(&format!("google.rpc.{name}")).is_some(), "{name}");
+    }
+    let info = known::message("google.rpc.ErrorInfo").unwrap();
+    assert!(info.get_field_by_name("metadata").unwrap().is_map());
+    assert!(known::message("google.protobuf.Struct").is_none());
+}

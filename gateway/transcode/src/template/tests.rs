@@ -9,10 +9,43 @@ fn check(text: &str, accepted: bool) {
 #[test]
 fn malformed_templates_are_refused() {
     for text in [
-        "", "/", "//", "/a/", "/a//b", "a/b", "/{}", "/:verb", "/a:", "/{x}:", "/a{x}", "/{x}b", "/{x}a{y}",
-        "/{a=b/{c}}", "/{x=/a}", "/{x=v:verb}", "/{b=c/**}/d/e", "/**/a", "/**/**", "/{x=**}/**", "/{x",
-        "/x}", "/{x=}", "/{x.}", "/{.x}", "/{1x}", "/{x}/{x}", "/a%zz", "/a%2", "/a b", "/a?b", "/v1/{n}:a:b",
-        "/a:b/c", "/..", "/./a", "/***", "/é",
+        "",
+        "/",
+        "//",
+        "/a/",
+        "/a//b",
+        "a/b",
+        "/{}",
+        "/:verb",
+        "/a:",
+        "/{x}:",
+        "/a{x}",
+        "/{x}b",
+        "/{x}a{y}",
+        "/{a=b/{c}}",
+        "/{x=/a}",
+        "/{x=v:verb}",
+        "/{b=c/**}/d/e",
+        "/**/a",
+        "/**/**",
+        "/{x=**}/**",
+        "/{x",
+        "/x}",
+        "/{x=}",
+        "/{x.}",
+        "/{.x}",
+        "/{1x}",
+        "/{x}/{x}",
+        "/a%zz",
+        "/a%2",
+        "/a b",
+        "/a?b",
+        "/v1/{n}:a:b",
+        "/a:b/c",
+        "/..",
+        "/./a",
+        "/***",
+        "/é",
     ] {
         check(text, false);
     }
@@ -22,8 +55,20 @@ fn malformed_templates_are_refused() {
 #[test]
 fn well_formed_templates_are_accepted() {
     for text in [
-        "/a", "/a/b", "/a/{x}", "/a/{x=*}", "/{x=a/*/b}", "/{x=**}", "/a/**", "/**", "/*", "/a/{x.y_z}:cancel", "/a:go",
-        "/foo%2Fbar", "/{x=a/**}:v", "/.well-known/jwks.json",
+        "/a",
+        "/a/b",
+        "/a/{x}",
+        "/a/{x=*}",
+        "/{x=a/*/b}",
+        "/{x=**}",
+        "/a/**",
+        "/**",
+        "/*",
+        "/a/{x.y_z}:cancel",
+        "/a:go",
+        "/foo%2Fbar",
+        "/{x=a/**}:v",
+        "/.well-known/jwks.json",
     ] {
         check(text, true);
     }

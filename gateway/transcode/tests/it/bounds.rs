@@ -5,7 +5,8 @@ use std::{pin::Pin, sync::Arc};
 use http::request::Parts;
 use http_body_util::BodyExt;
 use lightning_transcode::{
-    Admit, Body, BoxError, JsonStyle, Options, Status, Transcoder, bare_error_response, error_response,
+    Admit, Body, BoxError, JsonStyle, Options, Status, Transcoder, bare_error_response,
+    error_response,
 };
 use serde_json::json;
 use tower::{ServiceExt, service_fn};
@@ -37,7 +38,9 @@ async fn an_answer_above_the_limit_is_an_internal_error() {
 #[tokio::test]
 async fn nesting_is_bounded() {
     let world = World::new(options());
-    let nested = |levels: usize| format!("{{\"value\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+    let nested = |levels: usize| {
+        format!("{{\"value\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
+    };
     let answer = world.call(request("POST /all", &JSON, nested(51))).await;
     assert_eq!(answer.status, 200);
     // Fifty lists are a hundred messages, the most that a decoder takes.
@@ -119,7 +122,8 @@ async fn admission_comes_before_the_body() {
         Err::<http::Response<Body>, BoxError>("reached".into())
     });
     let transcoder = Transcoder::new(world.routes.clone(), reached).with_admit(Arc::new(Guard));
-    let response = transcoder.clone().oneshot(request("POST /all", &JSON, "{broken")).await.unwrap();
+    let response =
+        transcoder.clone().oneshot(request("POST /all", &JSON, "{broken")).await.unwrap();
     assert_eq!(response.status(), 401);
     assert_eq!(response.headers()["www-authenticate"], "Bearer");
     assert!(response.extensions().get::<lightning_transcode::MatchedRoute>().is_some());
@@ -146,10 +150,8 @@ async fn errors_can_be_made_without_a_request() {
 #[tokio::test]
 async fn the_canonical_style_holds_on_the_whole_path() {
     let world = World::new(Options { json: JsonStyle::Canonical, ..options() });
-    world.reply(Reply { message: Some(json!({"i64": "5", "kind": "KIND_A", "fBar": null}).clone()).map(|mut it| {
-        it.as_object_mut().unwrap().remove("fBar");
-        it
-    }), ..Reply::default() });
+    let message = Some(json!({"i64": "5", "kind": "KIND_A"}));
+    world.reply(Reply { message, ..Reply::default() });
     let answer = world.call(request("GET /all?kind=KIND_A", &[], "")).await;
     assert_eq!(answer.text(), r#"{"i64":"5","kind":"KIND_A"}"#);
     assert_eq!(world.call(request("GET /all?kind=a", &[], "")).await.status, 400);

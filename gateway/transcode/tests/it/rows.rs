@@ -74,7 +74,11 @@ async fn run(world: &World, row: &Row) -> Vec<String> {
             failures.push(format!("{what}, got {got}"));
         }
     };
-    expect(&format!("status {}", row.status), answer.status == row.status, format!("{} {}", answer.status, answer.text()));
+    expect(
+        &format!("status {}", row.status),
+        answer.status == row.status,
+        format!("{} {}", answer.status, answer.text()),
+    );
     expect("the stated end", answer.broken == row.broken, format!("broken: {}", answer.broken));
     check_sent(world, row, &mut expect);
     check_answer(row, &answer, &mut expect);
@@ -86,7 +90,12 @@ fn check_sent(world: &World, row: &Row, expect: &mut dyn FnMut(&str, bool, Strin
     let Some(sent) = world.sent() else {
         return expect("a call", !wanted && row.metadata.is_empty(), "none".to_owned());
     };
-    if row.status >= 400 && row.reply.code == 0 && row.reply.http.is_none() && !wanted && !row.reply.cut {
+    if row.status >= 400
+        && row.reply.code == 0
+        && row.reply.http.is_none()
+        && !wanted
+        && !row.reply.cut
+    {
         let unasked = row.reason.as_deref().is_some_and(|it| it.starts_with("MALFORMED_RES"));
         expect("no call", unasked, format!("{} {}", sent.path, sent.message));
     }
@@ -134,7 +143,11 @@ fn check_answer(row: &Row, answer: &Answer, expect: &mut dyn FnMut(&str, bool, S
         expect(says, message.contains(says.as_str()), message);
     }
     if let Some(grpc) = row.grpc {
-        expect(&format!("gRPC status {grpc}"), answer.grpc == Some(grpc), format!("{:?}", answer.grpc));
+        expect(
+            &format!("gRPC status {grpc}"),
+            answer.grpc == Some(grpc),
+            format!("{:?}", answer.grpc),
+        );
     }
     if row.status >= 400 && row.text.is_none() {
         let code = answer.json()["error"]["code"].as_u64();

@@ -22,7 +22,10 @@ fn build(methods: &str) -> Result<lightning_transcode::Routes, String> {
     compiler.include_imports(true).open_file("bad.proto").map_err(|error| error.to_string())?;
     std::fs::remove_dir_all(&folder).unwrap();
     let pool = DescriptorPool::decode(compiler.encode_file_descriptor_set().as_slice()).unwrap();
-    RoutesBuilder::new(pool, Options::default()).add_all().build().map_err(|error| error.to_string())
+    RoutesBuilder::new(pool, Options::default())
+        .add_all()
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 fn tempdir() -> String {
@@ -62,7 +65,10 @@ fn rules_that_do_not_fit_are_refused() {
     check(r#"get: "a""#, "begins with a slash");
     check(r#"body: "*""#, "names no method");
     check(r#"custom { kind: "no good" path: "/a" }"#, "not an HTTP method");
-    check(r#"get: "/a" additional_bindings { get: "/b" additional_bindings { get: "/c" } }"#, "do not nest");
+    check(
+        r#"get: "/a" additional_bindings { get: "/b" additional_bindings { get: "/c" } }"#,
+        "do not nest",
+    );
     check(r#"get: "/{x}" additional_bindings { get: "/{y}" }"#, "same operation");
     check(r#"get: "/{x}" additional_bindings { get: "/{y=*}" }"#, "same operation");
     check(r#"get: "/a/{x}" additional_bindings { get: "/{y=a/*}" }"#, "same operation");
@@ -77,7 +83,9 @@ fn one_operation_of_two_methods_names_both_and_all_faults_are_told() {
         rpc("Third", r#"get: "/{nope}""#),
     ];
     let error = build(&methods.concat()).unwrap_err();
-    for part in ["bad.v1.S.First (bad.proto)", "bad.v1.S.Second (bad.proto)", "bad.v1.S.Third", "2 faults"] {
+    for part in
+        ["bad.v1.S.First (bad.proto)", "bad.v1.S.Second (bad.proto)", "bad.v1.S.Third", "2 faults"]
+    {
         assert!(error.contains(part), "{error}");
     }
 }
@@ -111,7 +119,8 @@ fn unknown_services_and_typed_descriptor_sets_are_refused() {
 
 #[test]
 fn routes_can_be_listed_and_found() {
-    let routes = RoutesBuilder::new(pool(), options()).add_service("test.v1.Books").build().unwrap();
+    let routes =
+        RoutesBuilder::new(pool(), options()).add_service("test.v1.Books").build().unwrap();
     let listed: Vec<String> = routes.iter().map(|route| format!("{route:?}")).collect();
     assert_eq!(listed[2], "PUT /v1/books/{book.id} -> /test.v1.Books/UpdateBook");
     let update = routes.iter().nth(3).unwrap();
@@ -119,6 +128,9 @@ fn routes_can_be_listed_and_found() {
     assert_eq!((update.body().as_str(), update.success_status().as_u16()), ("book", 200));
     let found = routes.find(&http::Method::GET, "/v1/books/a%20b");
     let Found::Match { route, captures } = found else { panic!("not found") };
-    assert_eq!((route.template(), captures.as_slice()), ("/v1/books/{id}", &["a b".to_owned()][..]));
+    assert_eq!(
+        (route.template(), captures.as_slice()),
+        ("/v1/books/{id}", &["a b".to_owned()][..])
+    );
     assert!(matches!(routes.find(&http::Method::GET, "/v2/x"), Found::NotFound));
 }

@@ -62,7 +62,10 @@ async fn a_quiet_event_stream_opens_soon_and_is_kept_open_by_comments() {
     });
     let begun = tokio::time::Instant::now();
     let response = send("text/event-stream", quiet.chain(stream::iter([end()]))).await;
-    assert!(begun.elapsed() < Duration::from_secs(1), "the headers do not wait for the first message");
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "the headers do not wait for the first message"
+    );
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut body = response.into_body();
     assert_eq!(next(&mut body).await, ":\n\n");

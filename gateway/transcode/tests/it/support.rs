@@ -147,7 +147,8 @@ impl World {
     async fn serve(&self, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().to_owned();
-        let method = self.routes.iter().find(|route| route.grpc_path() == path).unwrap().method().clone();
+        let method =
+            self.routes.iter().find(|route| route.grpc_path() == path).unwrap().method().clone();
         let framed = body.collect().await.unwrap().to_bytes();
         assert_eq!(framed[0], 0, "requests are not compressed");
         assert_eq!(u32::from_be_bytes(framed[1..5].try_into().unwrap()) as usize, framed.len() - 5);
@@ -205,7 +206,9 @@ impl World {
         }
         if !reply.details.is_empty() {
             let status = self.pool.get_message_by_name("google.rpc.Status");
-            let status = status.unwrap_or_else(|| pool_of("google/rpc/status.proto").get_message_by_name("google.rpc.Status").unwrap());
+            let status = status.unwrap_or_else(|| {
+                pool_of("google/rpc/status.proto").get_message_by_name("google.rpc.Status").unwrap()
+            });
             let mut full = DynamicMessage::new(status);
             full.set_field_by_name("code", prost_reflect::Value::I32(reply.code));
             full.set_field_by_name("message", prost_reflect::Value::String(reply.text.clone()));
@@ -226,7 +229,8 @@ fn detail(any: &MessageDescriptor, json: &Value) -> DynamicMessage {
     let Some(url) = json.get("unknown").and_then(Value::as_str) else { return message(any, json) };
     let mut unknown = DynamicMessage::new(any.clone());
     unknown.set_field_by_name("type_url", prost_reflect::Value::String(url.to_owned()));
-    unknown.set_field_by_name("value", prost_reflect::Value::Bytes(Bytes::from_static(b"\x08\x01")));
+    unknown
+        .set_field_by_name("value", prost_reflect::Value::Bytes(Bytes::from_static(b"\x08\x01")));
     unknown
 }
 
@@ -246,7 +250,11 @@ pub(crate) fn bytes_of(hex: &str) -> Vec<u8> {
 }
 
 /// A request from `GET /path`, headers and a body.
-pub(crate) fn request(call: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Request<Body> {
+pub(crate) fn request(
+    call: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Request<Body> {
     let (method, uri) = call.split_once(' ').unwrap();
     let mut request = Request::builder().method(method).uri(uri);
     for (name, value) in headers {

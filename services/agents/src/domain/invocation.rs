@@ -15,6 +15,9 @@ pub(crate) const MAX_INPUT: usize = 100_000;
 /// The most turns before the input.
 pub(crate) const MAX_HISTORY: usize = 200;
 
+/// The most bytes of a context as JSON.
+pub(crate) const MAX_CONTEXT: usize = 256 * 1024;
+
 /// Who said something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {

@@ -69,6 +69,8 @@ impl User {
             let same = normal_username(username) == self.username;
             wrong.check(same, "user.username", "cannot change");
         }
+        let some_role = change.roles.as_ref().is_none_or(|roles| !roles.is_empty());
+        wrong.check(some_role, "user.roles", "must name at least one role");
         let email = change.email.map_or_else(|| self.email.clone(), |email| email.trim().to_owned());
         wrong.check(is_email(&email), "user.email", EMAIL_RULE);
         let display_name = change

@@ -21,7 +21,7 @@ use super::{
     http::{self, Http, Send},
     text, typed,
 };
-use crate::{Error, domain::Violation, egress::Answer};
+use crate::{Error, domain::{Violation, is_too_deep}, egress::Answer};
 
 /// How long to wait before each repetition.
 const WAITS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
@@ -293,6 +293,7 @@ fn result(answer: &Answer) -> Value {
     }
     let content_type = headers.get("content-type").and_then(Value::as_str).unwrap_or_default();
     let parsed = if is_json(content_type) { serde_json::from_slice(&answer.body).ok() } else { None };
+    let parsed = parsed.filter(|value| !is_too_deep(value));
     let (body, encoding) = match (parsed, std::str::from_utf8(&answer.body)) {
         (Some(value), _) => (value, "json"),
         (None, Ok(text)) => (Value::String(text.to_owned()), "text"),

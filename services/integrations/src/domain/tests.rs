@@ -38,3 +38,10 @@ fn a_name_is_one_visible_line() {
     check(&"ä".repeat(200), true);
     check(&"ä".repeat(201), false);
 }
+
+#[test]
+fn deep_json_is_told_apart() {
+    let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+    assert!(!is_too_deep(&nested(28)));
+    assert!(is_too_deep(&nested(29)));
+}

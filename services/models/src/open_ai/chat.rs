@@ -114,10 +114,7 @@ struct WireFunction {
 
 /// Reads a request body.
 pub(crate) fn read(body: &Bytes) -> Result<Asked, Failure> {
-    let body: Body = serde_json::from_slice(body).map_err(|error| Refusal {
-        param: None,
-        message: format!("the body is not a chat completion request in JSON: {error}"),
-    })?;
+    let body: Body = super::parse(body)?;
     let model = body.model.unwrap_or_default();
     if !model.is_empty() && ModelId::parse(&model).is_none() {
         return Err(Refusal::new("model", "must have at most 128 characters of A-Z a-z 0-9 . _ : / -").into());

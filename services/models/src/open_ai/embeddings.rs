@@ -43,10 +43,7 @@ struct Body {
 
 /// Reads a request body.
 pub(crate) fn read(body: &Bytes) -> Result<Asked, Failure> {
-    let body: Body = serde_json::from_slice(body).map_err(|error| Refusal {
-        param: None,
-        message: format!("the body is not an embeddings request in JSON: {error}"),
-    })?;
+    let body: Body = super::parse(body)?;
     let model = body.model.filter(|model| ModelId::parse(model).is_some());
     let model = model.ok_or_else(|| Refusal::new("model", "must name a model that offers embeddings"))?;
     let encoding = match body.encoding_format.as_deref() {

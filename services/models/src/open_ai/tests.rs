@@ -65,7 +65,7 @@ fn chat_bodies_that_cannot_be_answered_are_refused() {
     check(json!({"messages": [{"role": "tool", "content": "x"}]}), "tool_call_id");
     check(json!({"n": 2}), "n");
     check(json!({"temperature": 3}), "temperature");
-    check(json!({"temperature": "hot"}), "temperature");
+    check(json!({"temperature": "hot"}), "\\\"param\\\":\\\"temperature\\\"");
     check(json!({"max_tokens": 0}), "max_output_tokens");
     check(json!({"tools": [{"type": "code"}]}), "tools[0].type");
     check(json!({"tool_choice": "required"}), "tool_choice");

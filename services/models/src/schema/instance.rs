@@ -298,9 +298,10 @@ fn walk(hir: &Hir, text: &mut String) {
 }
 
 /// A letter or digit of the ranges if there is one, else the first character.
-fn pick(ranges: impl Iterator<Item = (char, char)> + Clone) -> Option<char> {
-    let within = |wanted: char| ranges.clone().any(|(start, end)| (start..=end).contains(&wanted));
-    ['a', 'A', '0', '-', ' '].into_iter().find(|wanted| within(*wanted)).or_else(|| ranges.clone().next().map(|r| r.0))
+fn pick(ranges: impl Iterator<Item = (char, char)>) -> Option<char> {
+    let ranges: Vec<(char, char)> = ranges.collect();
+    let within = |wanted: &char| ranges.iter().any(|(start, end)| (start..=end).contains(&wanted));
+    ['a', 'A', '0', '-', ' '].into_iter().find(within).or_else(|| ranges.first().map(|range| range.0))
 }
 
 /// The number nearest to zero within the bounds.

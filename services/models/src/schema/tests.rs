@@ -65,4 +65,5 @@ fn schemas_that_are_none_are_refused() {
     check(json!({"$ref": "http://example.com/schema"}), "JSON Schema");
     check(json!({"pattern": "("}), "JSON Schema");
     check(json!({"description": "x".repeat(200_000)}), "128 KiB");
+    check(json!({"allOf": vec![json!({"pattern": "\\p{L}{1,9}"}); 33]}), "32 patterns");
 }

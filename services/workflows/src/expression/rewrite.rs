@@ -54,8 +54,7 @@ pub(super) fn term(t: T<'_>) -> T<'_> {
         Term::Str(format, parts) => then(Term::Str(format, parts.into_iter().map(part).collect()), STEP),
         Term::Arr(Some(items)) => then(Term::Arr(Some(Box::new(then(term(*items), STEP)))), STEP),
         Term::Obj(fields) => {
-            let fields = fields.into_iter().map(|(key, value)| (then(term(key), WHOLE), value.map(term)));
-            then(Term::Obj(fields.collect()), STEP)
+            then(Term::Obj(fields.into_iter().map(field).collect()), STEP)
         }
         Term::Neg(inner) => Term::Neg(boxed(*inner)),
         Term::BinOp(left, op, right) => binary(*left, op, *right),
@@ -163,6 +162,17 @@ fn plain(t: &T<'_>) -> bool {
         Term::Obj(fields) => fields.is_empty(),
         Term::Call(name, args) => args.is_empty() && matches!(*name, "null" | "true" | "false"),
         _ => false,
+    }
+}
+
+/// A field of an object. Without a value (`{a}`, `{$x}`) the form of the key carries the meaning.
+fn field<'s>((key, value): (T<'s>, Option<T<'s>>)) -> (T<'s>, Option<T<'s>>) {
+    match (key, value) {
+        (key, Some(value)) => (then(term(key), WHOLE), Some(term(value))),
+        (Term::Str(format, parts), None) => {
+            (Term::Str(format, parts.into_iter().map(part).collect()), None)
+        }
+        (key, None) => (key, None),
     }
 }
 

@@ -8,7 +8,10 @@ use prost_reflect::{
     ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor,
 };
 
-use super::{is_output_only, super::{BodyRule, MaskPlan, PathField, Plan}};
+use super::{
+    super::{BodyRule, MaskPlan, PathField, Plan},
+    is_output_only,
+};
 use crate::json::Wkt;
 
 pub(super) fn of(
@@ -96,9 +99,8 @@ fn mask(
     }
     let mut excluded: Vec<String> =
         path_fields.iter().filter_map(|field| field.in_body.clone()).collect();
-    let silent = |field: &FieldDescriptor| {
-        field.name() == "etag" || is_output_only(field, behavior)
-    };
+    let silent =
+        |field: &FieldDescriptor| field.name() == "etag" || is_output_only(field, behavior);
     excluded.extend(message.fields().filter(silent).map(|field| field.name().to_owned()));
     Some(MaskPlan { field, nested: http_method == Method::PATCH, excluded })
 }

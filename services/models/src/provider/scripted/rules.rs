@@ -20,8 +20,8 @@ const MAX_FILE: usize = 1 << 20;
 /// The most rules of a file.
 const MAX_RULES: usize = 1_000;
 
-/// The most bytes of a compiled pattern: 1 MiB.
-const MAX_PATTERN: usize = 1 << 20;
+/// The most bytes of a compiled pattern: 8 MiB.
+const MAX_PATTERN: usize = 8 << 20;
 
 /// Verbs that say nothing about what a tool is for.
 const EMPTY_WORDS: [&str; 9] = ["get", "list", "fetch", "do", "run", "the", "by", "for", "tool"];

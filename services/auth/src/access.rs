@@ -1,0 +1,69 @@
+//! The access state: what every service needs in order to check callers by itself.
+//!
+//! It is read from the database after each change that decides about callers, and every few seconds in
+//! case another instance made one, and pushed to whoever watches. Services drop what they remember of
+//! keys and tokens when the revision moves, so an ended session and a deleted key are refused
+//! everywhere as soon as the message has arrived.
+
+use std::time::Duration;
+
+use lightning_mesh::clock::Clock;
+use tokio::sync::{Mutex, watch};
+
+use crate::{Error, store::{Snapshot, Store}};
+
+/// Clocks of the services may differ by this much: so much longer than access tokens live are ended
+/// sessions told of.
+const MARGIN: Duration = Duration::from_mins(1);
+
+/// Follows what decides about callers.
+pub(crate) struct Access {
+    store: Store,
+    clock: Clock,
+    /// How long an ended session is told of.
+    told: Duration,
+    state: watch::Sender<Snapshot>,
+    /// Readings follow one another, so that an older one never replaces a newer one.
+    reading: Mutex<()>,
+}
+
+// === impl Access ===
+
+impl Access {
+    /// Reads the first state. `ttl` is how long an access token lives.
+    pub(crate) async fn open(store: Store, clock: Clock, ttl: Duration) -> Result<Self, Error> {
+        let told = ttl + MARGIN;
+        let state = watch::channel(store.snapshot(clock.now().before(told)).await?).0;
+        Ok(Self { store, clock, told, state, reading: Mutex::new(()) })
+    }
+
+    /// The state as of now, and whatever follows.
+    pub(crate) fn watch(&self) -> watch::Receiver<Snapshot> {
+        self.state.subscribe()
+    }
+
+    /// How many users there are, as far as is known.
+    pub(crate) fn users(&self) -> i64 {
+        self.state.borrow().users
+    }
+
+    /// Reads the state again and tells it if it changed.
+    pub(crate) async fn refresh(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.reading.lock().await;
+        let snapshot = self.store.snapshot(self.clock.now().before(self.told)).await?;
+        self.state.send_if_modified(|state| {
+            let changed = *state != snapshot;
+            *state = snapshot;
+            changed
+        });
+        Ok(())
+    }
+
+    /// Tells a change that is already kept. If it cannot be read just now, the regular reading will
+    /// find it: the change itself must not look as if it had failed.
+    pub(crate) async fn changed(&self) {
+        if let Err(error) = self.refresh().await {
+            tracing::warn!(error = %error, "a change is kept but not told yet");
+        }
+    }
+}

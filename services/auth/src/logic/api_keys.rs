@@ -1,0 +1,151 @@
+//! API keys.
+
+use lightning_mesh::{clock::Timestamp, identity::Caller, task};
+use lightning_store::{Once, Outcome};
+
+use super::{Auth, scopes_for, sessions::{Visible, session_of, visible}};
+use crate::{
+    Error, contract,
+    domain::{
+        ApiKeyId, UserId,
+        api_keys::{ApiKey, KeyText},
+        permissions::{self, Role},
+    },
+    store::Slice,
+};
+
+/// Microseconds of a minute: how exactly the last use is kept.
+const MINUTE: i64 = 60_000_000;
+
+/// A key that is to be, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Draft {
+    pub(crate) name: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+/// What tells that a request came before.
+#[derive(Debug, Clone)]
+pub(crate) struct Repeat {
+    pub(crate) scope: String,
+    pub(crate) key: String,
+    pub(crate) fingerprint: String,
+}
+
+/// A key that was made now, or the answer that was given when it was.
+pub(crate) enum Made {
+    Now(Vec<u8>),
+    Before(Vec<u8>),
+}
+
+/// Whose key it is and what it may do.
+pub(crate) struct Verified {
+    pub(crate) id: ApiKeyId,
+    pub(crate) user_id: UserId,
+    pub(crate) name: String,
+    pub(crate) roles: Vec<Role>,
+    pub(crate) permissions: Vec<String>,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+impl Auth {
+    /// Makes a key of the caller. `answer` writes what the caller gets; it is kept sealed for a
+    /// repetition of the request, because the key stands in it.
+    pub(crate) async fn create_api_key(
+        &self,
+        caller: &Caller,
+        draft: Draft,
+        repeat: Option<Repeat>,
+        answer: impl FnOnce(&ApiKey, &KeyText) -> Vec<u8>,
+    ) -> Result<Made, Error> {
+        let (user_id, _) = session_of(caller)?;
+        let user = self.user(user_id.as_str()).await?;
+        let scopes = scopes_for(caller, &user, &draft.scopes)?;
+        let text = KeyText::generate();
+        let key = ApiKey {
+            id: ApiKeyId::generate(),
+            user_id,
+            name: draft.name,
+            prefix: text.prefix(),
+            scopes,
+            expires_at: draft.expires_at,
+            used_at: None,
+            created_at: self.clock.now(),
+        };
+        let plain = answer(&key, &text);
+        let about = repeat.as_ref().map(|repeat| format!("{} {}", repeat.scope, repeat.key));
+        let once = repeat.zip(about.as_ref()).map(|(repeat, about)| Once {
+            scope: repeat.scope,
+            key: repeat.key,
+            fingerprint: repeat.fingerprint,
+            reply: self.seal.close(about, &plain),
+        });
+        match self.store.insert_api_key(&key, &text.hash(), once).await? {
+            Outcome::Done(_) => {
+                tracing::info!(user_id = %key.user_id, api_key_id = %key.id, "API key created");
+                Ok(Made::Now(plain))
+            }
+            Outcome::Replayed(sealed) => {
+                Ok(Made::Before(self.seal.open(&about.unwrap_or_default(), &sealed)?))
+            }
+            Outcome::Mismatch => Err(Error::RequestIdReused),
+        }
+    }
+
+    /// Keys: the caller's own, or with `auth.read` everybody's.
+    pub(crate) async fn api_keys(
+        &self,
+        caller: &Caller,
+        slice: &Slice,
+        user: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<Vec<ApiKey>, Error> {
+        match visible(caller, user) {
+            Visible::Nothing => Ok(Vec::new()),
+            Visible::Of(user) => self.store.api_keys_in(slice, user, name).await,
+        }
+    }
+
+    /// Deletes a key: one's own, or with `auth.write` anybody's.
+    pub(crate) async fn delete_api_key(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+        let unknown = || Error::ApiKeyNotFound { id: id.chars().take(128).collect() };
+        let known = ApiKeyId::parse(id).map_err(|_| unknown())?;
+        let key = self.store.api_key(&known).await?.ok_or_else(unknown)?;
+        let is_own = caller.user_id() == Some(key.user_id.as_str());
+        if !(is_own || caller.permits("auth.write")) || !self.store.delete_api_key(&key.id).await? {
+            return Err(unknown());
+        }
+        self.access.changed().await;
+        tracing::info!(api_key_id = %key.id, "API key deleted");
+        Ok(())
+    }
+
+    /// Whose key a text is. One and the same error for everything that is not a good key.
+    pub(crate) async fn verify_api_key(&self, text: &str) -> Result<Verified, Error> {
+        let hash = KeyText::parse(text).ok_or(Error::ApiKeyRefused)?.hash();
+        let owned = self.store.api_key_by_hash(&hash).await?.ok_or(Error::ApiKeyRefused)?;
+        let now = self.clock.now();
+        if owned.owner_disabled || owned.key.is_expired(now) {
+            return Err(Error::ApiKeyRefused);
+        }
+        self.note_use(&owned.key, now);
+        let permissions = permissions::granted(&owned.roles, &owned.key.scopes, contract::permissions());
+        let ApiKey { id, user_id, name, expires_at, .. } = owned.key;
+        Ok(Verified { id, user_id, name, roles: owned.roles, permissions, expires_at })
+    }
+
+    /// Keeps the minute of the last use, beside the call: a slow or full disk must not refuse a key.
+    fn note_use(&self, key: &ApiKey, now: Timestamp) {
+        let minute = Timestamp::from_micros(now.as_micros().div_euclid(MINUTE) * MINUTE);
+        if key.used_at.is_some_and(|used| used >= minute) {
+            return;
+        }
+        let (store, id) = (self.store.clone(), key.id.clone());
+        task::spawn("auth-key-use", async move {
+            if let Err(error) = store.api_key_used(&id, minute).await {
+                tracing::warn!(api_key_id = %id, error = %error, "the last use of an API key is not kept");
+            }
+        });
+    }
+}

@@ -1,0 +1,173 @@
+//! Logging in and out.
+
+use std::sync::atomic::Ordering;
+
+use lightning_mesh::{clock::Timestamp, config::Secret, identity::Caller};
+
+use super::{Auth, is_local};
+use crate::{
+    Error, contract,
+    domain::{
+        SessionId, UserId, permissions,
+        sessions::{RefreshToken, Session},
+        users::{self, User},
+    },
+    passwords,
+    store::Slice,
+};
+
+/// The most sessions of one user that are alive; the oldest ends when one more begins.
+const MAX_PER_USER: i64 = 100;
+
+/// What a login or an exchange gives. Has no `Debug`: it holds secrets.
+pub(crate) struct Tokens {
+    pub(crate) access_token: String,
+    pub(crate) refresh_token: String,
+    pub(crate) expires_in: i64,
+    pub(crate) scope: String,
+}
+
+impl Auth {
+    /// Logs a user in. Every way in which it fails looks and lasts the same, except the wait after many
+    /// failures, which unknown names have too.
+    pub(crate) async fn login(&self, typed: &str, password: &Secret) -> Result<Tokens, Error> {
+        let result = self.try_login(typed, password).await;
+        let counter = if result.is_ok() { &self.tally.logins } else { &self.tally.login_failures };
+        counter.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    async fn try_login(&self, typed: &str, password: &Secret) -> Result<Tokens, Error> {
+        if !passwords::is_possible(password.expose()) {
+            return Err(Error::CredentialsInvalid);
+        }
+        let name = users::login_name(typed);
+        let attempt = self.lockout.begin(&name, self.clock.now())?;
+        let known = self.store.credentials(&name).await?;
+        let hash = known.as_ref().map(|known| known.password_hash.as_str());
+        let is_right = self.passwords.verify(password, hash).await?;
+        let now = self.clock.now();
+        match known.map(|known| known.user) {
+            Some(user) if is_right && !user.disabled => {
+                attempt.succeeded();
+                self.begin_session(&user, now).await
+            }
+            Some(_) | None => {
+                attempt.failed(now);
+                Err(Error::CredentialsInvalid)
+            }
+        }
+    }
+
+    async fn begin_session(&self, user: &User, now: Timestamp) -> Result<Tokens, Error> {
+        let lifetime = self.lifetime();
+        let (session, token) =
+            Session::begin(user.id.clone(), String::new(), Vec::new(), lifetime, now);
+        self.store.insert_session(&session).await?;
+        tracing::info!(user_id = %user.id, session_id = %session.id, "user logged in");
+        self.end_excess(&user.id, now).await?;
+        self.tokens(user, &session, &token, &[], now)
+    }
+
+    /// Ends the oldest sessions of a user who has too many.
+    pub(super) async fn end_excess(&self, user: &UserId, now: Timestamp) -> Result<(), Error> {
+        for id in self.store.excess_sessions(user, MAX_PER_USER, now).await? {
+            self.end(&id, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Tokens for a session, with no more than these scopes.
+    pub(super) fn tokens(
+        &self,
+        user: &User,
+        session: &Session,
+        refresh_token: &RefreshToken,
+        scopes: &[String],
+        now: Timestamp,
+    ) -> Result<Tokens, Error> {
+        let contract = contract::permissions();
+        let whole = permissions::granted(&user.roles, &session.scopes, contract);
+        let granted = if scopes.is_empty() { whole } else { permissions::intersection(&whole, scopes) };
+        Ok(Tokens {
+            access_token: self.signing.access_token(user, session, &granted, now)?,
+            refresh_token: refresh_token.expose(),
+            expires_in: i64::try_from(self.signing.ttl().as_secs()).unwrap_or(i64::MAX),
+            scope: granted.join(" "),
+        })
+    }
+
+    /// Ends the caller's session.
+    pub(crate) async fn logout(&self, caller: &Caller) -> Result<(), Error> {
+        let (_, session) = session_of(caller)?;
+        self.end(&session, self.clock.now()).await
+    }
+
+    /// Sessions that are alive: the caller's own, or with `auth.read` everybody's.
+    pub(crate) async fn sessions(
+        &self,
+        caller: &Caller,
+        slice: &Slice,
+        user: Option<&str>,
+    ) -> Result<Vec<Session>, Error> {
+        match visible(caller, user) {
+            Visible::Nothing => Ok(Vec::new()),
+            Visible::Of(user) => self.store.sessions_in(slice, user, self.clock.now()).await,
+        }
+    }
+
+    /// Ends a session: one's own, or with `auth.write` anybody's.
+    pub(crate) async fn delete_session(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+        let unknown = || Error::SessionNotFound { id: id.chars().take(128).collect() };
+        let known = SessionId::parse(id).map_err(|_| unknown())?;
+        let session = self.store.session(&known).await?.ok_or_else(unknown)?;
+        let now = self.clock.now();
+        let is_own = caller.user_id() == Some(session.user_id.as_str());
+        if !session.is_alive(now) || !(is_own || caller.permits("auth.write")) {
+            return Err(unknown());
+        }
+        self.end(&session.id, now).await
+    }
+
+    /// Ends a session and tells everyone. One that has ended stays ended.
+    pub(super) async fn end(&self, id: &SessionId, now: Timestamp) -> Result<(), Error> {
+        if self.store.end_session(id, now).await? {
+            self.access.changed().await;
+            tracing::info!(session_id = %id, "session ended");
+        }
+        Ok(())
+    }
+}
+
+/// Whose things a caller gets to see.
+pub(super) enum Visible<'a> {
+    /// Nobody's.
+    Nothing,
+    /// This user's, or everybody's.
+    Of(Option<&'a str>),
+}
+
+/// What a caller sees who asks for the things of one user, or of all.
+pub(super) fn visible<'a>(caller: &'a Caller, asked: Option<&'a str>) -> Visible<'a> {
+    if caller.permits("auth.read") {
+        return Visible::Of(asked);
+    }
+    match (caller.user_id(), asked) {
+        (Some(own), None) => Visible::Of(Some(own)),
+        (Some(own), Some(asked)) if own == asked => Visible::Of(Some(own)),
+        (Some(_), Some(_)) | (None, _) => Visible::Nothing,
+    }
+}
+
+/// The user and the session of a caller who logged in; API keys, services and the admin of open mode
+/// did not.
+pub(super) fn session_of(caller: &Caller) -> Result<(UserId, SessionId), Error> {
+    let user = caller.subject.strip_prefix("user:").and_then(|id| UserId::parse(id).ok());
+    let session = caller.session_id.as_deref().and_then(|id| SessionId::parse(id).ok());
+    user.zip(session).ok_or(Error::SessionRequired(if is_local(caller) {
+        "this needs a user who logged in, and no user exists yet: register one with POST \
+         /api/v1/auth/register and log in with POST /api/v1/auth/login"
+    } else {
+        "this needs the access token of a user who logged in (POST /api/v1/auth/login)"
+    }))
+}
