@@ -61,7 +61,8 @@ fn spawn() -> Mesh {
 async fn connect(port: u16) -> Option<SendRequest<Full<Bytes>>> {
     let stream = TcpStream::connect(address(port)).await.ok()?;
     stream.set_nodelay(true).ok()?;
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
     tokio::task::spawn(connection);
     Some(sender)
 }
@@ -93,7 +94,8 @@ fn cpu(mesh: &Mesh) -> Duration {
     let path = format!("/proc/{}/stat", mesh.process.id());
     let text = std::fs::read_to_string(path).expect("the process is alive");
     let after = text.rsplit(')').next().expect("stat has a name in parentheses");
-    let field = |at: usize| after.split_whitespace().nth(at).and_then(|word| word.parse::<u64>().ok());
+    let field =
+        |at: usize| after.split_whitespace().nth(at).and_then(|word| word.parse::<u64>().ok());
     let ticks = field(11).unwrap_or_default() + field(12).unwrap_or_default();
     Duration::from_millis(ticks * 10)
 }
@@ -103,7 +105,8 @@ fn resident(mesh: &Mesh) -> f64 {
     let path = format!("/proc/{}/status", mesh.process.id());
     let text = std::fs::read_to_string(path).expect("the process is alive");
     let line = text.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS is there");
-    let kib: f64 = line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or_default();
+    let kib: f64 =
+        line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or_default();
     kib / 1024.0
 }
 
@@ -147,7 +150,9 @@ async fn rest(mesh: &Mesh, name: &str, port: u16, call: Call, id: &str) {
                         .header("content-type", "application/json")
                         .header("host", "localhost")
                         .body(Full::from(BODY)),
-                    Call::Get => Request::get(&*path).header("host", "localhost").body(Full::default()),
+                    Call::Get => {
+                        Request::get(&*path).header("host", "localhost").body(Full::default())
+                    }
                 };
                 let response = sender.send_request(request.expect("a valid request")).await;
                 let response = response.expect("the server answers");
@@ -165,8 +170,10 @@ async fn grpc(mesh: &Mesh, name: &str, port: u16, call: Call, id: &str) {
     measure(mesh, name, move |done, end| {
         let id = Arc::clone(&id);
         async move {
-            let endpoint = tonic::transport::Channel::from_shared(format!("http://{}", address(port)));
-            let channel = endpoint.expect("a valid address").connect().await.expect("the port accepts");
+            let endpoint =
+                tonic::transport::Channel::from_shared(format!("http://{}", address(port)));
+            let channel =
+                endpoint.expect("a valid address").connect().await.expect("the port accepts");
             let mut client = AgentServiceClient::new(channel);
             while Instant::now() < end {
                 match call {
@@ -176,7 +183,8 @@ async fn grpc(mesh: &Mesh, name: &str, port: u16, call: Call, id: &str) {
                             agent_type: "conversational".to_owned(),
                             ..Agent::default()
                         };
-                        let request = CreateAgentRequest { agent: Some(agent), ..Default::default() };
+                        let request =
+                            CreateAgentRequest { agent: Some(agent), ..Default::default() };
                         client.create_agent(request).await.expect("the server answers");
                     }
                     Call::Get => {
@@ -207,7 +215,8 @@ async fn agent() -> String {
 
 #[tokio::main]
 async fn main() {
-    let size = std::fs::metadata(env!("CARGO_BIN_EXE_lightning")).expect("the program is built").len();
+    let size =
+        std::fs::metadata(env!("CARGO_BIN_EXE_lightning")).expect("the program is built").len();
     println!("size of the binary                 {:>9.1} MiB", size as f64 / 1_048_576.0);
     let mut starts = Vec::new();
     for _ in 0..5 {

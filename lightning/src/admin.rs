@@ -17,7 +17,10 @@ const PASSWORD_BYTES: u64 = 4096;
 pub fn create_user(config: &Config, user: NewUser) -> anyhow::Result<()> {
     let mut password = String::new();
     let input = std::io::stdin().lock();
-    input.take(PASSWORD_BYTES).read_to_string(&mut password).context("cannot read the password from standard input")?;
+    input
+        .take(PASSWORD_BYTES)
+        .read_to_string(&mut password)
+        .context("cannot read the password from standard input")?;
     let new = lightning_auth::NewUser {
         username: user.username.clone(),
         email: user.email,

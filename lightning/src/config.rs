@@ -58,14 +58,18 @@ impl Config {
     /// Reads the configuration that the flags name.
     pub fn load(options: &Options) -> anyhow::Result<Self> {
         let file = match &options.config {
-            Some(file) if !file.is_file() => bail!("there is no configuration file {}", file.display()),
+            Some(file) if !file.is_file() => {
+                bail!("there is no configuration file {}", file.display())
+            }
             Some(file) => file.clone(),
             None => PathBuf::from(DEFAULT_FILE),
         };
         let figment = Figment::new()
             .merge(Toml::file_exact(&file))
             // Without `__` it is not a section's key but a variable of somebody else's.
-            .merge(Env::prefixed("LIGHTNING_").filter(|key| key.as_str().contains("__")).split("__"));
+            .merge(
+                Env::prefixed("LIGHTNING_").filter(|key| key.as_str().contains("__")).split("__"),
+            );
         Self::extract(&figment, options.data.as_deref())
     }
 

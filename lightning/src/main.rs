@@ -34,7 +34,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve { services, options } => up::run(&Config::load(&options)?, &services),
         Command::CheckConfig(options) => {
             let config = Config::load(&options)?;
-            cli::say(&format!("the configuration is good; data in {}", config.store.data_dir.display()));
+            cli::say(&format!(
+                "the configuration is good; data in {}",
+                config.store.data_dir.display()
+            ));
             Ok(ExitCode::SUCCESS)
         }
         Command::Openapi => {

@@ -117,7 +117,9 @@ async fn open(config: &Config, word: Word, context: Context) -> anyhow::Result<S
         Word::Gateway => lightning_gateway::open(config.gateway.clone(), store, context).await?,
         Word::Agents => lightning_agents::open(config.agents.clone(), store, context).await?,
         Word::Enhanced => lightning_enhanced::open(config.enhanced.clone(), store, context).await?,
-        Word::Workflows => lightning_workflows::open(config.workflows.clone(), store, context).await?,
+        Word::Workflows => {
+            lightning_workflows::open(config.workflows.clone(), store, context).await?
+        }
         Word::Integrations => {
             lightning_integrations::open(config.integrations.clone(), store, context).await?
         }
@@ -148,7 +150,8 @@ fn where_to_look(places: &[(Word, std::net::SocketAddr)]) -> String {
         let line = writeln!(text, "  {:<13} http://{address}", word.as_str());
         line.expect("writing to a string cannot fail");
     }
-    let of = |wanted: Word| places.iter().find(|(word, _)| *word == wanted).map(|(_, address)| address);
+    let of =
+        |wanted: Word| places.iter().find(|(word, _)| *word == wanted).map(|(_, address)| address);
     if let (Some(gateway), Some(monitoring)) = (of(Word::Gateway), of(Word::Monitoring)) {
         let rest = write!(
             text,

@@ -49,7 +49,8 @@ fn report(rule: &str, faults: &[String]) {
 
 /// The crates of ours that a manifest imports outside its tests.
 fn imports(manifest: &str) -> Vec<String> {
-    let manifest: toml::Table = toml::from_str(&fs::read_to_string(root().join(manifest)).unwrap()).unwrap();
+    let manifest: toml::Table =
+        toml::from_str(&fs::read_to_string(root().join(manifest)).unwrap()).unwrap();
     let dependencies = manifest.get("dependencies").and_then(toml::Value::as_table).unwrap();
     dependencies.keys().filter(|name| name.starts_with("lightning-")).cloned().collect()
 }
@@ -65,7 +66,8 @@ fn crates_import_only_what_the_design_allows() {
         ("store/Cargo.toml".to_owned(), &[][..]),
         ("Cargo.toml".to_owned(), &[][..]),
     ]);
-    for name in ["agents", "auth", "enhanced", "integrations", "models", "monitoring", "workflows"] {
+    for name in ["agents", "auth", "enhanced", "integrations", "models", "monitoring", "workflows"]
+    {
         allowed.insert(format!("services/{name}/Cargo.toml"), &service[..]);
     }
     let mut faults = Vec::new();
@@ -85,7 +87,9 @@ fn versions_stand_in_the_root_manifest_alone() {
     for (manifest, text) in manifests() {
         let table: toml::Table = toml::from_str(&text).unwrap();
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            let Some(section) = table.get(section).and_then(toml::Value::as_table) else { continue };
+            let Some(section) = table.get(section).and_then(toml::Value::as_table) else {
+                continue;
+            };
             for (name, value) in section {
                 let of_workspace = value.get("workspace").and_then(toml::Value::as_bool);
                 if of_workspace != Some(true) {
@@ -104,10 +108,16 @@ fn manifests() -> Vec<(PathBuf, String)> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() && !name.starts_with('.') && !["target", "data", "node_modules"].contains(&&*name) {
+            if path.is_dir()
+                && !name.starts_with('.')
+                && !["target", "data", "node_modules"].contains(&&*name)
+            {
                 folders.push(path);
             } else if name == "Cargo.toml" {
-                found.push((path.strip_prefix(root()).unwrap().to_owned(), fs::read_to_string(&path).unwrap()));
+                found.push((
+                    path.strip_prefix(root()).unwrap().to_owned(),
+                    fs::read_to_string(&path).unwrap(),
+                ));
             }
         }
     }

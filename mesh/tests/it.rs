@@ -17,3 +17,5 @@ mod identity;
 mod limits;
 #[path = "it/protocols.rs"]
 mod protocols;
+#[path = "it/telemetry.rs"]
+mod telemetry;

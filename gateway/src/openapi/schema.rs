@@ -132,7 +132,9 @@ pub(super) fn is_raw(field: &FieldDescriptor) -> bool {
 fn of_kind(kind: &Kind, schemas: &mut Schemas<'_>) -> Value {
     match kind {
         Kind::Double | Kind::Float => json!({ "type": "number" }),
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => json!({ "type": "integer", "format": "int32" }),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
+            json!({ "type": "integer", "format": "int32" })
+        }
         Kind::Uint32 | Kind::Fixed32 => json!({ "type": "integer", "minimum": 0 }),
         // Strings beyond 2^53, which JSON numbers cannot carry exactly everywhere.
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint64 | Kind::Fixed64 => {
@@ -153,7 +155,9 @@ fn of_kind(kind: &Kind, schemas: &mut Schemas<'_>) -> Value {
 fn well_known(name: &str) -> Option<Value> {
     Some(match name {
         "google.protobuf.Timestamp" => json!({ "type": "string", "format": "date-time" }),
-        "google.protobuf.Duration" => json!({ "type": "string", "pattern": r"^-?\d+(\.\d{1,9})?s$" }),
+        "google.protobuf.Duration" => {
+            json!({ "type": "string", "pattern": r"^-?\d+(\.\d{1,9})?s$" })
+        }
         "google.protobuf.FieldMask" => json!({ "type": "string" }),
         "google.protobuf.Struct" => json!({ "type": "object", "additionalProperties": true }),
         "google.protobuf.Value" => json!({}),

@@ -33,3 +33,10 @@ fn what_is_wrong_is_named() {
     check("[agents]\nport = 1", "port");
     check("[monitoring]\ninterval = \"soon\"", "monitoring.interval");
 }
+
+#[test]
+fn the_reference_file_says_the_defaults() {
+    let reference = include_str!("../../../deploy/lightning.toml");
+    let written = format!("{:?}", read(reference).unwrap());
+    assert_eq!(written, format!("{:?}", read("").unwrap()));
+}

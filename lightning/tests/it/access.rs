@@ -48,7 +48,8 @@ async fn a_used_refresh_token_ends_the_session() {
     let user = json!({ "username": "root", "password": "correct horse battery staple" });
     mesh.call("POST /api/v1/auth/register", user.clone()).await.is(201);
     let tokens = mesh.call("POST /api/v1/auth/login", user).await;
-    let exchange = json!({ "grant_type": "refresh_token", "refresh_token": tokens.body["refresh_token"] });
+    let exchange =
+        json!({ "grant_type": "refresh_token", "refresh_token": tokens.body["refresh_token"] });
     let renewed = mesh.call("POST /api/v1/auth/token", exchange.clone()).await;
     renewed.is(200);
     assert_eq!(mesh.call("POST /api/v1/auth/token", exchange).await.reason(), "GRANT_INVALID");
@@ -68,7 +69,8 @@ async fn a_code_is_exchanged_with_its_verifier_only() {
         "GET /api/v1/auth/authorize?response_type=code&client_id=cli&redirect_uri=http://127.0.0.1:5000/back\
          &state=s1&code_challenge={challenge}&code_challenge_method=S256"
     );
-    let code = mesh.call(&call, Value::Null).await.is(200).body["code"].as_str().unwrap().to_owned();
+    let code =
+        mesh.call(&call, Value::Null).await.is(200).body["code"].as_str().unwrap().to_owned();
     let exchange = |verifier: &str| {
         json!({ "grant_type": "authorization_code", "code": code, "client_id": "cli",
             "redirect_uri": "http://127.0.0.1:5000/back", "code_verifier": verifier })

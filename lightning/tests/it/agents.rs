@@ -26,13 +26,15 @@ async fn an_agent_lives_from_draft_to_answer() {
     assert_eq!(replaced.is(200).body["description"], "");
     assert_eq!(replaced.body["instructions"], "Be brief.", "PUT takes the keys of its body");
 
-    let early = mesh.documented("POST /api/v1/agents/{id}/invoke", &[&id], json!({ "input": "Hi" })).await;
+    let early =
+        mesh.documented("POST /api/v1/agents/{id}/invoke", &[&id], json!({ "input": "Hi" })).await;
     assert_eq!(early.is(400).reason(), "AGENT_NOT_DEPLOYED");
     let deployed = mesh.documented("POST /api/v1/agents/{id}/deploy", &[&id], json!({})).await;
     assert_eq!(deployed.is(202).body["environment"], "production");
     assert_eq!(deployed.body["agent_version"], 3);
-    let answered =
-        mesh.documented("POST /api/v1/agents/{id}/invoke", &[&id], json!({ "input": "Hello there" })).await;
+    let answered = mesh
+        .documented("POST /api/v1/agents/{id}/invoke", &[&id], json!({ "input": "Hello there" }))
+        .await;
     assert!(!answered.is(200).body["output"].as_str().unwrap().is_empty());
     assert_eq!(answered.body["model"], "scripted-1");
 
@@ -50,7 +52,8 @@ async fn the_gateway_and_the_own_port_are_one_path() {
     let created = mesh.call_at("agents", "POST /api/v1/agents", body).await;
     created.is(201);
     let path = format!("GET /api/v1/agents/{}", created.id());
-    let (direct, routed) = (mesh.call_at("agents", &path, Value::Null).await, mesh.call(&path, Value::Null).await);
+    let (direct, routed) =
+        (mesh.call_at("agents", &path, Value::Null).await, mesh.call(&path, Value::Null).await);
     assert_eq!(direct.is(200).body, routed.is(200).body);
 }
 
@@ -108,11 +111,15 @@ async fn a_workflow_answers_for_an_agent() {
 #[tokio::test]
 async fn the_legacy_surface_finds_the_agent_that_fits() {
     let mesh = Mesh::start().await;
-    let none = mesh.documented("POST /agents/execute", &[], json!({ "task": "Pay the invoice" })).await;
+    let none =
+        mesh.documented("POST /agents/execute", &[], json!({ "task": "Pay the invoice" })).await;
     assert_eq!(none.is(400).reason(), "NO_AGENT_DEPLOYED");
     let mut ids = Vec::new();
-    for (name, description) in [("Billing", "Explains invoices and charges"), ("Weather", "Forecasts rain")] {
-        let body = json!({ "name": name, "description": description, "agent_type": "conversational" });
+    for (name, description) in
+        [("Billing", "Explains invoices and charges"), ("Weather", "Forecasts rain")]
+    {
+        let body =
+            json!({ "name": name, "description": description, "agent_type": "conversational" });
         let id = mesh.call("POST /api/v1/agents", body).await.is(201).id();
         mesh.call(&format!("POST /api/v1/agents/{id}/deploy"), json!({})).await.is(202);
         ids.push(id);

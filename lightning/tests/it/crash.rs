@@ -13,7 +13,11 @@ async fn nothing_acknowledged_is_lost() {
     let acknowledged = Arc::new(std::sync::Mutex::new(BTreeSet::new()));
     let (client, agents, executions) = {
         let mesh = mesh.lock().await;
-        (reqwest::Client::new(), mesh.url("gateway", "/api/v1/agents"), mesh.url("gateway", "/api/v1/workflows/execute"))
+        (
+            reqwest::Client::new(),
+            mesh.url("gateway", "/api/v1/agents"),
+            mesh.url("gateway", "/api/v1/workflows/execute"),
+        )
     };
     let mut writers = Vec::new();
     for writer in 0..8 {
@@ -22,10 +26,18 @@ async fn nothing_acknowledged_is_lost() {
         writers.push(tokio::task::spawn(async move {
             for turn in 0.. {
                 let (url, body, kind) = if (writer + turn) % 2 == 0 {
-                    (&agents, json!({ "name": format!("{writer}-{turn}"), "agent_type": "custom" }), "agents")
+                    (
+                        &agents,
+                        json!({ "name": format!("{writer}-{turn}"), "agent_type": "custom" }),
+                        "agents",
+                    )
                 } else {
                     let input = json!({ "message": "I was charged twice" });
-                    (&executions, json!({ "workflow_id": "workflow-customer-support", "input_data": input }), "executions")
+                    (
+                        &executions,
+                        json!({ "workflow_id": "workflow-customer-support", "input_data": input }),
+                        "executions",
+                    )
                 };
                 let Ok(response) = client.post(url).json(&body).send().await else { return };
                 let created = response.status().is_success();

@@ -47,7 +47,8 @@ async fn an_integration_is_made_tested_used_and_removed() {
 async fn a_private_target_is_refused_unless_the_operator_allows_it() {
     let mesh = Mesh::start().await;
     let target = mesh.url("gateway", "");
-    let body = json!({ "name": "Inside", "connector_type": "rest_api", "config": { "base_url": target } });
+    let body =
+        json!({ "name": "Inside", "connector_type": "rest_api", "config": { "base_url": target } });
     let created = mesh.call("POST /api/v1/integrations", body).await;
     let refused = if created.status.is_success() {
         let id = created.id();
@@ -63,11 +64,13 @@ async fn a_private_target_is_refused_unless_the_operator_allows_it() {
 #[tokio::test]
 async fn a_webhook_takes_signed_events_only() {
     let mesh = Mesh::start().await;
-    let body = json!({ "name": "Push", "signature_scheme": "github", "secret": "a secret of the sender" });
+    let body =
+        json!({ "name": "Push", "signature_scheme": "github", "secret": "a secret of the sender" });
     let created = mesh.documented("POST /api/v1/webhooks/register", &[], body).await;
     let id = created.is(201).id();
     let event = br#"{"zen":"Keep it logically awesome."}"#;
-    let unsigned = mesh.documented("POST /api/v1/webhooks/{id}", &[&id], json!({ "zen": "no" })).await;
+    let unsigned =
+        mesh.documented("POST /api/v1/webhooks/{id}", &[&id], json!({ "zen": "no" })).await;
     assert_eq!(unsigned.is(401).reason(), "SIGNATURE_INVALID");
 
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"a secret of the sender");

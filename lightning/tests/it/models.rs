@@ -53,7 +53,8 @@ async fn the_openai_surface_speaks_openai() {
         "model": "scripted-1", "messages": messages, "stream": true,
         "stream_options": { "include_usage": true },
     });
-    let response = mesh.request("gateway", "POST /v1/chat/completions").json(&body).send().await.unwrap();
+    let response =
+        mesh.request("gateway", "POST /v1/chat/completions").json(&body).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let text = response.text().await.unwrap();
     assert!(text.trim_end().ends_with("data: [DONE]"), "{text}");
@@ -63,8 +64,10 @@ async fn the_openai_surface_speaks_openai() {
         .filter(|data| *data != "[DONE]")
         .map(|data| serde_json::from_str(data).unwrap())
         .collect();
-    let pieces: String =
-        chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    let pieces: String = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
+        .collect();
     assert_eq!(pieces, whole);
     assert!(chunks.last().unwrap()["usage"]["total_tokens"].as_i64().unwrap() > 0);
 
@@ -170,5 +173,8 @@ async fn calls_go_to_a_configured_upstream() {
         .await
         .unwrap();
     let text = cut.text().await.unwrap();
-    assert!(text.contains("half") && text.contains("event: error") && text.contains("STREAM_CUT"), "{text}");
+    assert!(
+        text.contains("half") && text.contains("event: error") && text.contains("STREAM_CUT"),
+        "{text}"
+    );
 }

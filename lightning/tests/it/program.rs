@@ -72,7 +72,11 @@ async fn sigterm_drains_and_exits_with_zero() {
 async fn a_second_process_on_the_same_data_is_refused() {
     let mesh = Mesh::start().await;
     let data = mesh.data().join("data");
-    let output = lightning(&["admin", "create-user", "late", "--data", data.to_str().unwrap()], "correct horse battery").await;
+    let output = lightning(
+        &["admin", "create-user", "late", "--data", data.to_str().unwrap()],
+        "correct horse battery",
+    )
+    .await;
     assert!(!output.status.success());
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("in use") || message.contains("another process"), "{message}");
@@ -91,7 +95,8 @@ async fn an_admin_made_offline_can_log_in() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     mesh.restart().await;
     mesh.call("GET /api/v1/agents", Value::Null).await.is(401);
-    let user = serde_json::json!({ "username": "root", "password": "correct horse battery staple" });
+    let user =
+        serde_json::json!({ "username": "root", "password": "correct horse battery staple" });
     mesh.token = Some(mesh.login(user).await);
     mesh.call("GET /api/v1/agents", Value::Null).await.is(200);
 }
@@ -105,7 +110,9 @@ async fn a_wrong_configuration_is_named() {
     assert!(!output.status.success());
     assert!(String::from_utf8(output.stderr).unwrap().contains("lissten"));
     std::fs::write(&file, "[agents]\nlisten = \"127.0.0.1:1\"\n").unwrap();
-    assert!(lightning(&["check-config", "--config", file.to_str().unwrap()], "").await.status.success());
+    assert!(
+        lightning(&["check-config", "--config", file.to_str().unwrap()], "").await.status.success()
+    );
 }
 
 #[tokio::test]

@@ -1,12 +1,6 @@
 //! A mesh in a process of its own, on free ports and a fresh data folder, and a client to call it.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
@@ -20,9 +14,8 @@ use tokio::{
 /// Longer than anything takes on a loaded machine; only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub const SERVICES: [&str; 8] = [
-    "gateway", "agents", "enhanced", "workflows", "integrations", "models", "auth", "monitoring",
-];
+pub const SERVICES: [&str; 8] =
+    ["gateway", "agents", "enhanced", "workflows", "integrations", "models", "auth", "monitoring"];
 
 /// A running mesh. Dropping it kills the process.
 pub struct Mesh {
@@ -79,12 +72,14 @@ impl Mesh {
     pub async fn start_split(apart: &[&str]) -> Self {
         let mut mesh = Self::new("");
         // The ports must be known before the first process starts: every process is told of all.
-        let taken: Vec<_> = SERVICES.map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).into();
+        let taken: Vec<_> =
+            SERVICES.map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).into();
         for (service, listener) in SERVICES.iter().zip(&taken) {
             mesh.ports.insert((*service).to_owned(), listener.local_addr().unwrap());
         }
         drop(taken);
-        let rest: Vec<&str> = SERVICES.into_iter().filter(|service| !apart.contains(service)).collect();
+        let rest: Vec<&str> =
+            SERVICES.into_iter().filter(|service| !apart.contains(service)).collect();
         let process = mesh.launch(&[&["serve"], &rest[..]].concat()).await;
         mesh.process = Some(process);
         for service in apart {
@@ -106,9 +101,15 @@ impl Mesh {
         let file = self.data.path().join("lightning.toml");
         std::fs::write(&file, &self.config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_lightning"));
-        command.args(arguments).arg("--config").arg(&file).arg("--data").arg(self.data.path().join("data"));
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(&file)
+            .arg("--data")
+            .arg(self.data.path().join("data"));
         for (service, address) in &self.ports {
-            command.env(format!("LIGHTNING_{}__LISTEN", service.to_uppercase()), address.to_string());
+            command
+                .env(format!("LIGHTNING_{}__LISTEN", service.to_uppercase()), address.to_string());
         }
         command.env("LIGHTNING_TELEMETRY__FORMAT", "json").env("LIGHTNING_TELEMETRY__LOG", "info");
         command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -213,7 +214,8 @@ impl Mesh {
 
     /// Registers the first user and takes its token from here on.
     pub async fn close(&mut self) {
-        let user = serde_json::json!({ "username": "root", "password": "correct horse battery staple" });
+        let user =
+            serde_json::json!({ "username": "root", "password": "correct horse battery staple" });
         self.call("POST /api/v1/auth/register", user.clone()).await.is(201);
         self.token = Some(self.login(user).await);
     }

@@ -26,7 +26,10 @@ async fn the_support_workflow_routes_by_what_the_model_says() {
             assert!(step["start_time"].is_string() && step["end_time"].is_string(), "{step:#}");
             assert_eq!(step["attempt"], 1);
         }
-        assert!(steps.iter().any(|step| step["name"].as_str().unwrap().contains(intent)), "{steps:#?}");
+        assert!(
+            steps.iter().any(|step| step["name"].as_str().unwrap().contains(intent)),
+            "{steps:#?}"
+        );
     }
 }
 
@@ -44,7 +47,8 @@ async fn the_pipeline_moves_real_rows() {
         "SELECT region, COUNT(*) AS order_count, SUM(amount_cents) AS total_amount_cents \
          FROM orders WHERE status = 'paid' GROUP BY region ORDER BY region",
     );
-    let written = read("SELECT region, order_count, total_amount_cents FROM order_summary ORDER BY region");
+    let written =
+        read("SELECT region, order_count, total_amount_cents FROM order_summary ORDER BY region");
     let expected = mesh.documented("POST /api/v1/integrations/execute", &[], expected).await;
     let written = mesh.documented("POST /api/v1/integrations/execute", &[], written).await;
     assert!(expected.is(200).body["result"]["rows"].as_array().unwrap().len() > 1);
@@ -73,11 +77,15 @@ async fn a_workflow_is_kept_changed_and_removed() {
     let run = mesh.call("POST /api/v1/workflows/execute", start).await;
     assert_eq!(run.is(200).body["output"]["value"], 42);
     let pinned = json!({ "workflow_id": id, "async_execution": false, "version": 1 });
-    assert_eq!(mesh.call("POST /api/v1/workflows/execute", pinned).await.body["output"]["value"], 41);
+    assert_eq!(
+        mesh.call("POST /api/v1/workflows/execute", pinned).await.body["output"]["value"],
+        41
+    );
     let listed = mesh.documented("GET /api/v1/executions", &[], Value::Null).await;
     assert_eq!(listed.is(200).body["executions"].as_array().unwrap().len(), 2);
     mesh.documented("GET /api/v1/executions/{id}", &[&run.id()], Value::Null).await.is(200);
-    let late = mesh.documented("POST /api/v1/executions/{id}/cancel", &[&run.id()], json!({})).await;
+    let late =
+        mesh.documented("POST /api/v1/executions/{id}/cancel", &[&run.id()], json!({})).await;
     assert_eq!(late.is(400).reason(), "EXECUTION_ENDED");
 
     mesh.documented("DELETE /api/v1/workflows/{id}", &[&id], Value::Null).await.is(204);

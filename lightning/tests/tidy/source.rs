@@ -52,8 +52,11 @@ fn functions(text: &str) -> Vec<(String, usize, usize)> {
         let Some(name) = function_name(code) else { continue };
         let end = format!("{}}}", " ".repeat(indent));
         let length = lines[at..].iter().position(|line| *line == end);
-        let declared_only = lines[at..].iter().position(|line| line.trim_end().ends_with(';') || line.trim_end().ends_with('{'));
-        let is_declaration = declared_only.is_some_and(|place| lines[at + place].trim_end().ends_with(';'));
+        let declared_only = lines[at..]
+            .iter()
+            .position(|line| line.trim_end().ends_with(';') || line.trim_end().ends_with('{'));
+        let is_declaration =
+            declared_only.is_some_and(|place| lines[at + place].trim_end().ends_with(';'));
         if let (Some(length), false) = (length, is_declaration) {
             found.push((name.to_owned(), at + 1, length + 1));
         }
@@ -72,12 +75,15 @@ fn function_name(code: &str) -> Option<&str> {
 
 #[test]
 fn sql_stands_only_in_store_rooms() {
-    let statements = ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "CREATE TABLE ", "DROP TABLE "];
+    let statements =
+        ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "CREATE TABLE ", "DROP TABLE "];
     let mut faults = Vec::new();
     for (path, text) in rust_files() {
         let name = path.to_string_lossy();
-        let is_store = name.starts_with("store/") || name.ends_with("/store.rs") || name.contains("/store/");
-        let is_test = name.contains("/tests/") || name.ends_with("tests.rs") || name.ends_with("/tests.rs");
+        let is_store =
+            name.starts_with("store/") || name.ends_with("/store.rs") || name.contains("/store/");
+        let is_test =
+            name.contains("/tests/") || name.ends_with("tests.rs") || name.ends_with("/tests.rs");
         if is_store || is_test {
             continue;
         }

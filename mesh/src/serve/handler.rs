@@ -167,7 +167,11 @@ fn not_grpc() -> Response<Body> {
     response
 }
 
+/// The prefix `/` is the root alone: everything is below it, and most of that is REST.
 fn is_below(path: &str, prefix: &str) -> bool {
+    if prefix == "/" {
+        return path == "/";
+    }
     let prefix = prefix.trim_end_matches('/');
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -52,3 +52,18 @@ async fn watchers_of_health_hear_of_the_drain_and_do_not_delay_it() {
     assert_eq!(last, 2);
     assert_eq!(stopping.await.unwrap(), [Drained::Clean]);
 }
+
+#[tokio::test]
+async fn a_request_under_way_may_still_call_peers() {
+    let harness = echo().await;
+    let base = harness.rest("monitoring");
+    let mut client = MonitoringServiceClient::new(Plain::connect(&base).await);
+    let mut request = tonic::Request::new(get("relay:relay:slow"));
+    request.set_timeout(Duration::from_millis(500));
+    let call = lightning_mesh::task::spawn("call", async move { client.get_service(request).await });
+    // The call is under way when it shows in the figures: once for each hop.
+    while !crate::support::rest_get(&base, "/metrics", "").await.contains("in_flight 3") {}
+    assert_eq!(harness.stop().await, [Drained::Clean]);
+    // Had the pipe closed first, it would have been UNAVAILABLE.
+    assert_eq!(call.await.unwrap().unwrap_err().code(), tonic::Code::DeadlineExceeded);
+}

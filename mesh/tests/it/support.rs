@@ -73,7 +73,7 @@ impl MonitoringService for Echo {
             "left" => {
                 let left =
                     caller.deadline().map(|at| at.duration_since(Instant::now()).as_millis());
-                Ok(answer(left.map_or("none".to_owned(), |left| left.to_string())))
+                Ok(answer(left.map_or_else(String::new, |left| left.to_string())))
             }
             "trace" => Ok(answer(trace.map_or(String::new(), |t| t.to_str().unwrap().to_owned()))),
             "slow" => std::future::pending().await,

@@ -217,17 +217,20 @@ fn code_name(code: Code) -> String {
 
 /// The store's own failures. Everything that is not about room, reach or the caller's text is a defect.
 fn store_fault(error: lightning_store::Error) -> Fault {
-    match &error {
-        lightning_store::Error::Full => Fault::exhausted(MeshReason::StorageFull)
+    if matches!(error, lightning_store::Error::Full) {
+        return Fault::exhausted(MeshReason::StorageFull)
             .message("the disk is full; nothing can be written until there is room")
-            .source(error),
-        lightning_store::Error::Parameter { reason, .. } => {
-            Fault::invalid(MeshReason::InvalidArgument).message(format!("a value is refused: {reason}"))
-        }
-        transient if transient.is_transient() => Fault::unavailable(MeshReason::StorageUnavailable)
+            .source(error);
+    }
+    if let lightning_store::Error::Parameter { reason, .. } = error {
+        let text = format!("a value is refused: {reason}");
+        return Fault::invalid(MeshReason::InvalidArgument).message(text);
+    }
+    if error.is_transient() {
+        return Fault::unavailable(MeshReason::StorageUnavailable)
             .message("the database cannot be reached now; retry")
             .retry_after(RETRY)
-            .source(error),
-        _ => Fault::internal(error),
+            .source(error);
     }
+    Fault::internal(error)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lightning_mesh::{fault, identity::Caller};
 use lightning_proto::google::rpc;
-use prost::{Message, Name};
+use prost::Message;
 use tonic::{Code, Status};
 
 /// What another service answered instead of a result.
@@ -84,6 +84,6 @@ impl Failure {
 
 fn retry_delay(status: &Status) -> Option<Duration> {
     let details = rpc::Status::decode(status.details()).ok()?.details;
-    let any = details.iter().find(|any| any.type_url == rpc::RetryInfo::type_url())?;
+    let any = details.iter().find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
     rpc::RetryInfo::decode(any.value.as_slice()).ok()?.retry_delay?.try_into().ok()
 }

@@ -10,7 +10,10 @@ use std::time::Duration;
 use lightning_mesh::clock::Clock;
 use tokio::sync::{Mutex, watch};
 
-use crate::{Error, store::{Snapshot, Store}};
+use crate::{
+    Error,
+    store::{Snapshot, Store},
+};
 
 /// Clocks of the services may differ by this much: so much longer than access tokens live are ended
 /// sessions told of.

@@ -82,15 +82,21 @@ impl Config {
             return wrong("redirect_uris", "may name at most 100 addresses");
         }
         if let Some(uri) = self.redirect_uris.iter().find(|uri| !redirects::is_well_formed(uri)) {
-            return wrong("redirect_uris", &format!("{uri:?} is not an absolute address without fragment"));
+            return wrong(
+                "redirect_uris",
+                &format!("{uri:?} is not an absolute address without fragment"),
+            );
         }
         if !(Duration::from_secs(10)..=Duration::from_hours(1)).contains(&self.access_token_ttl) {
             return wrong("access_token_ttl", "must be 10s to 1h");
         }
-        if !(Duration::from_mins(1)..=Duration::from_hours(400 * 24)).contains(&self.session_lifetime) {
+        if !(Duration::from_mins(1)..=Duration::from_hours(400 * 24))
+            .contains(&self.session_lifetime)
+        {
             return wrong("session_lifetime", "must be 1m to 400d");
         }
-        if self.session_idle > self.session_lifetime || self.session_idle < Duration::from_secs(10) {
+        if self.session_idle > self.session_lifetime || self.session_idle < Duration::from_secs(10)
+        {
             return wrong("session_idle", "must be 10s to session_lifetime");
         }
         if !(1..=64).contains(&self.password_workers) {

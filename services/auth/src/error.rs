@@ -11,7 +11,10 @@ use lightning_proto::{auth::v1::ErrorReason as Reason, mesh::v1::ErrorReason as 
 use tonic::Status;
 
 use crate::{
-    domain::{Violation, Violations, permissions::{ROLES, ScopeRefusal, MAX_SCOPES}},
+    domain::{
+        Violation, Violations,
+        permissions::{MAX_SCOPES, ROLES, ScopeRefusal},
+    },
     lockout::Locked,
     passwords::Weakness,
     secrets::SealBroken,
@@ -106,7 +109,9 @@ pub enum Error {
     #[error("the user changed since it was read")]
     EtagMismatch,
     /// The code or refresh token is not good.
-    #[error("the code or refresh token is unknown, used, expired, or belongs to another application")]
+    #[error(
+        "the code or refresh token is unknown, used, expired, or belongs to another application"
+    )]
     GrantInvalid,
     /// The grant type is not offered.
     #[error("grant_type {given:?} is not offered; use authorization_code or refresh_token")]
@@ -184,9 +189,13 @@ impl Error {
     pub(crate) fn scope(refusal: ScopeRefusal) -> Self {
         let what = match refusal {
             ScopeRefusal::Unknown(scope) => {
-                format!("{scope:?} is not a permission of the contract, such as agents.read or agents.*")
+                format!(
+                    "{scope:?} is not a permission of the contract, such as agents.read or agents.*"
+                )
             }
-            ScopeRefusal::TooMuch(scope) => format!("the scope {scope:?} is more than the caller holds"),
+            ScopeRefusal::TooMuch(scope) => {
+                format!("the scope {scope:?} is more than the caller holds")
+            }
             ScopeRefusal::TooMany => format!("at most {MAX_SCOPES} scopes can be named"),
         };
         Self::ScopeInvalid { what }
@@ -212,7 +221,9 @@ impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::CredentialsInvalid => Self::unauthenticated(Reason::CredentialsInvalid).message(text),
+            Error::CredentialsInvalid => {
+                Self::unauthenticated(Reason::CredentialsInvalid).message(text)
+            }
             Error::AccountLocked { retry_after } => {
                 Self::exhausted(Reason::AccountLocked).message(text).retry_after(retry_after)
             }
@@ -225,26 +236,31 @@ impl From<Error> for Fault {
             Error::Denied { permission } => Self::denied(MeshReason::PermissionDenied)
                 .message(text)
                 .with("permission", permission),
-            Error::OpenModeEnded => Self::unauthenticated(MeshReason::Unauthenticated).message(text),
+            Error::OpenModeEnded => {
+                Self::unauthenticated(MeshReason::Unauthenticated).message(text)
+            }
             Error::UserNotFound { id } => {
                 Self::not_found(Reason::UserNotFound).message(text).with("user_id", id)
             }
             Error::UserExists { field } => {
                 Self::already_exists(Reason::UserExists).message(text).with("field", field)
             }
-            Error::UserInvalid(wrong) => fields(Self::invalid(Reason::UserInvalid).message(text), wrong),
+            Error::UserInvalid(wrong) => {
+                fields(Self::invalid(Reason::UserInvalid).message(text), wrong)
+            }
             Error::PasswordWeak(weakness) => Self::invalid(Reason::PasswordWeak)
                 .message(text)
                 .field("password", weakness.to_string()),
-            Error::RoleUnknown { role } => {
-                Self::invalid(Reason::RoleUnknown).message(text.clone()).with("role", role).field("roles", text)
-            }
+            Error::RoleUnknown { role } => Self::invalid(Reason::RoleUnknown)
+                .message(text.clone())
+                .with("role", role)
+                .field("roles", text),
             Error::LastAdmin => Self::precondition(Reason::LastAdmin).message(text),
             Error::EtagMismatch => Self::etag_mismatch(),
             Error::GrantInvalid => Self::invalid(Reason::GrantInvalid).message(text),
-            Error::GrantUnsupported { .. } => {
-                Self::invalid(Reason::GrantUnsupported).message(text.clone()).field("grant_type", text)
-            }
+            Error::GrantUnsupported { .. } => Self::invalid(Reason::GrantUnsupported)
+                .message(text.clone())
+                .field("grant_type", text),
             Error::AuthorizationInvalid(wrong) => {
                 fields(Self::invalid(Reason::AuthorizationInvalid).message(text), wrong)
             }
@@ -260,7 +276,9 @@ impl From<Error> for Fault {
             Error::ApiKeyInvalid(wrong) => {
                 fields(Self::invalid(Reason::ApiKeyInvalid).message(text), wrong)
             }
-            Error::TooManyApiKeys { .. } => Self::exhausted(MeshReason::LimitExceeded).message(text),
+            Error::TooManyApiKeys { .. } => {
+                Self::exhausted(MeshReason::LimitExceeded).message(text)
+            }
             Error::RequestIdReused => Self::idempotency_key_reused(),
             Error::Store(source) => of_store(source),
             Error::Config { .. }

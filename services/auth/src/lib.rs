@@ -1,1 +1,87 @@
-//! The auth service.
+//! The auth service: users, logins, tokens, API keys, roles, and what the other services need in order
+//! to check callers by themselves.
+//!
+//! [`open`] makes a service of the mesh out of it; [`create_user`] is for the command line, while no
+//! server runs. It is not an OpenID Provider yet: no pages, no ID tokens, no registered applications.
+//! It decides nothing about calls to other services: their own gates do, from what they are told here.
+
+use std::{sync::Arc, time::Duration};
+
+use lightning_mesh::{Context, Service, clock::Clock, config::Secret};
+use lightning_proto::auth::v1::{
+    access_service_server::AccessServiceServer, api_key_service_server::ApiKeyServiceServer,
+    auth_service_server::AuthServiceServer, session_service_server::SessionServiceServer,
+    user_service_server::UserServiceServer,
+};
+use lightning_store::Settings;
+
+mod access;
+mod api;
+mod config;
+mod contract;
+mod convert;
+mod domain;
+mod error;
+mod lockout;
+mod logic;
+mod passwords;
+mod secrets;
+mod signing;
+mod store;
+
+pub use config::{Config, Registration};
+pub use domain::{UserId, Violation, permissions::Role};
+pub use error::Error;
+pub use passwords::Weakness;
+pub use secrets::SealBroken;
+pub use signing::KeyError;
+
+use crate::{api::Api, logic::Auth, store::Store};
+
+/// How often the access state is read when other instances may change it, and when none can.
+const SHARED: Duration = Duration::from_secs(1);
+const ALONE: Duration = Duration::from_secs(5);
+
+/// Opens the database and the keys, making both at the first start, and answers the service. Fails if
+/// the configuration cannot work, another process owns the database, or a key file is readable by others.
+pub async fn open(config: Config, store: &Settings, context: Context) -> Result<Service, Error> {
+    config.check()?;
+    let clock = context.clock().clone();
+    let every = if store.url.is_some() { SHARED } else { ALONE };
+    let store = Store::open(store).await?;
+    let auth = Arc::new(Auth::open(config, store, clock.clone(), context.data_dir()).await?);
+    let shutdown = context.shutdown().clone();
+    auth.keep_up(every, shutdown.clone());
+    let api = Api { auth: auth.clone(), clock, shutdown };
+    Ok(Service::new("auth")
+        .grpc(AccessServiceServer::new(api.clone()))
+        .grpc(ApiKeyServiceServer::new(api.clone()))
+        .grpc(AuthServiceServer::new(api.clone()))
+        .grpc(SessionServiceServer::new(api.clone()))
+        .grpc(UserServiceServer::new(api))
+        .figures(Arc::new(move || auth.figures())))
+}
+
+/// A user that the command line creates.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// 1 to 64 characters of `a-z 0-9 . _ -`.
+    pub username: String,
+    /// The address; may be empty.
+    pub email: String,
+    /// The human name; may be empty.
+    pub display_name: String,
+    /// 12 to 256 characters, not on the block list.
+    pub password: Secret,
+    /// The roles, by name; `viewer` if empty. The first user is admin, whatever stands here.
+    pub roles: Vec<String>,
+}
+
+/// Creates a user in the database directly, while no server runs. Fails with [`Error::Running`] if one
+/// does (on SQLite; on PostgreSQL a running server notices the user within a second).
+pub async fn create_user(store: &Settings, user: NewUser) -> Result<UserId, Error> {
+    let store = Store::open(store).await?;
+    let created = logic::users::create(&store, &Clock::system(), user).await;
+    store.close().await;
+    created
+}

@@ -62,9 +62,15 @@ struct Tally {
 // === impl Auth ===
 
 impl Auth {
-    pub(crate) async fn open(config: Config, store: Store, clock: Clock, data_dir: &Path) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        config: Config,
+        store: Store,
+        clock: Clock,
+        data_dir: &Path,
+    ) -> Result<Self, Error> {
         let now = clock.now();
-        let (signing, seal) = Signing::open(data_dir, &config.issuer, config.access_token_ttl, now)?;
+        let (signing, seal) =
+            Signing::open(data_dir, &config.issuer, config.access_token_ttl, now)?;
         let access = Access::open(store.clone(), clock.clone(), config.access_token_ttl).await?;
         let passwords = Passwords::new(config.password_workers, config.password_queue);
         let tally = Tally::default();
@@ -92,7 +98,10 @@ impl Auth {
             ("users".to_owned(), self.access.users() as f64),
             ("sessions_open".to_owned(), self.tally.sessions_open.load(Ordering::Relaxed) as f64),
             ("logins_total".to_owned(), self.tally.logins.load(Ordering::Relaxed) as f64),
-            ("login_failures_total".to_owned(), self.tally.login_failures.load(Ordering::Relaxed) as f64),
+            (
+                "login_failures_total".to_owned(),
+                self.tally.login_failures.load(Ordering::Relaxed) as f64,
+            ),
         ]
     }
 
@@ -137,17 +146,22 @@ impl Auth {
 fn scopes_for(caller: &Caller, user: &User, asked: &[String]) -> Result<Vec<String>, Error> {
     let contract = contract::permissions();
     if !asked.is_empty() {
-        return permissions::check_scopes(asked, &caller.permissions, contract).map_err(Error::scope);
+        return permissions::check_scopes(asked, &caller.permissions, contract)
+            .map_err(Error::scope);
     }
     let all = permissions::granted(&user.roles, &[], contract);
-    let is_whole = all.iter().all(|permission| permissions::allows(&caller.permissions, permission));
+    let is_whole =
+        all.iter().all(|permission| permissions::allows(&caller.permissions, permission));
     Ok(if is_whole { Vec::new() } else { caller.permissions.clone() })
 }
 
 /// Fails unless the caller holds all that the roles hold: nobody gives what they do not have.
 fn may_grant(caller: &Caller, roles: &[Role]) -> Result<(), Error> {
     let granted = permissions::granted(roles, &[], contract::permissions());
-    match granted.into_iter().find(|permission| !permissions::allows(&caller.permissions, permission)) {
+    match granted
+        .into_iter()
+        .find(|permission| !permissions::allows(&caller.permissions, permission))
+    {
         Some(permission) => Err(Error::Denied { permission }),
         None => Ok(()),
     }
@@ -157,4 +171,3 @@ fn may_grant(caller: &Caller, roles: &[Role]) -> Result<(), Error> {
 fn is_local(caller: &Caller) -> bool {
     caller.subject == "local"
 }
-

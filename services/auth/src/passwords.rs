@@ -5,7 +5,11 @@
 //! Hashing is made to be expensive, so it runs on a few threads with a bounded queue: a flood of logins
 //! is refused while everything else goes on.
 
-use std::{collections::HashSet, sync::{Arc, LazyLock}, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -30,8 +34,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Common passwords and the words they are made of, one a line, in lower case.
 const COMMON: &str = include_str!("../data/common-passwords.txt");
 
-static BLOCKED: LazyLock<HashSet<&'static str>> =
-    LazyLock::new(|| COMMON.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect());
+static BLOCKED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    COMMON.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+});
 
 /// Why a password is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +91,10 @@ pub(crate) fn is_possible(password: &str) -> bool {
 fn is_common(lower: &str) -> bool {
     let plain: String = lower.chars().map(plain_letter).collect();
     let bare = |text: &str| -> String {
-        text.trim_matches(|c: char| !c.is_alphabetic()).chars().filter(|c| c.is_alphanumeric()).collect()
+        text.trim_matches(|c: char| !c.is_alphabetic())
+            .chars()
+            .filter(|c| c.is_alphanumeric())
+            .collect()
     };
     let undecorated = lower.trim_matches(|c: char| !c.is_alphabetic());
     let respelled: String = undecorated.chars().map(plain_letter).collect();
@@ -121,9 +129,8 @@ fn is_repetitive(lower: &str) -> bool {
     if letters.iter().collect::<HashSet<_>>().len() < 5 {
         return true;
     }
-    (1..=letters.len() / 3).any(|period| {
-        letters.iter().zip(letters.iter().skip(period)).all(|(a, b)| a == b)
-    })
+    (1..=letters.len() / 3)
+        .any(|period| letters.iter().zip(letters.iter().skip(period)).all(|(a, b)| a == b))
 }
 
 /// Hashes and verifies passwords, a few at a time. Clones share the threads.
@@ -166,7 +173,10 @@ impl Passwords {
         self.run(move || verify_now(&password, &phc)).await?
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let overloaded = || Error::Overloaded { retry_after: RETRY };
         let place = self.places.clone().try_acquire_owned().map_err(|_| overloaded())?;
         let worker = self.workers.clone().acquire_owned().await.map_err(|_| overloaded())?;
@@ -182,13 +192,15 @@ impl Passwords {
 
 fn argon2() -> Argon2<'static> {
     let (memory, passes, lanes) = COST;
-    let params = Params::new(memory, passes, lanes, None).expect("the cost is within Argon2's limits");
+    let params =
+        Params::new(memory, passes, lanes, None).expect("the cost is within Argon2's limits");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
 fn hash_now(password: &Secret) -> Result<String, Error> {
     let salt = SaltString::encode_b64(&secrets::random::<16>()).map_err(Error::PasswordHash)?;
-    let hash = argon2().hash_password(password.expose().as_bytes(), &salt).map_err(Error::PasswordHash)?;
+    let hash =
+        argon2().hash_password(password.expose().as_bytes(), &salt).map_err(Error::PasswordHash)?;
     Ok(hash.to_string())
 }
 

@@ -15,7 +15,8 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// Random bytes of the system.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    rand::fill(&mut bytes).expect("the random source of the system does not fail once it is seeded");
+    rand::fill(&mut bytes)
+        .expect("the random source of the system does not fail once it is seeded");
     bytes
 }
 
@@ -25,7 +26,9 @@ pub(crate) fn random_base62(length: usize) -> String {
     while text.len() < length {
         // Bytes from 248 on are thrown away: they would make the first eight digits likelier.
         let usable = random::<64>().into_iter().filter(|byte| *byte < 248);
-        text.extend(usable.take(length - text.len()).map(|byte| char::from(BASE62[usize::from(byte % 62)])));
+        text.extend(
+            usable.take(length - text.len()).map(|byte| char::from(BASE62[usize::from(byte % 62)])),
+        );
     }
     text
 }

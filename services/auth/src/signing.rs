@@ -18,13 +18,20 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
-use base64::{Engine as _, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use lightning_mesh::clock::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{Error, domain::{sessions::Session, users::User}, secrets::{self, Seal}};
+use crate::{
+    Error,
+    domain::{sessions::Session, users::User},
+    secrets::{self, Seal},
+};
 
 /// The folder below the data directory.
 const FOLDER: &str = "auth-keys";
@@ -182,7 +189,8 @@ impl KeyFile {
             expected: "one P-256 private key as PKCS #8 in PEM",
         };
         let text = String::from_utf8(read_private(path)?).map_err(|_| malformed())?;
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let [first, body @ .., last] = lines.as_slice() else {
             return Err(malformed());
         };
@@ -190,10 +198,12 @@ impl KeyFile {
             return Err(malformed());
         }
         let der = STANDARD.decode(body.concat()).map_err(|_| malformed())?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).map_err(|_| malformed())?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der)
+            .map_err(|_| malformed())?;
         // An uncompressed point: 4, then x and y with 32 bytes each.
         let point = pair.public_key().as_ref();
-        let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(32).ok_or_else(malformed)?;
+        let (x, y) =
+            point.get(1..).unwrap_or_default().split_at_checked(32).ok_or_else(malformed)?;
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
         // RFC 7638: the hash of the required members, in this order and without blanks.
         let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
@@ -206,8 +216,9 @@ impl KeyFile {
 }
 
 fn fresh_pem() -> Result<String, KeyError> {
-    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-        .map_err(|_| KeyError::Generate)?;
+    let document =
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map_err(|_| KeyError::Generate)?;
     let text = STANDARD.encode(document.as_ref());
     let mut pem = "-----BEGIN PRIVATE KEY-----\n".to_owned();
     for line in text.as_bytes().chunks(64) {
@@ -224,7 +235,8 @@ fn open_seal(path: &Path) -> Result<Seal, KeyError> {
         Ok(false) => create(path, &secrets::random::<32>())?,
         Err(source) => return Err(KeyError::File { path: path.to_owned(), source }),
     }
-    let malformed = |_| KeyError::Malformed { path: path.to_owned(), expected: "exactly 32 random bytes" };
+    let malformed =
+        |_| KeyError::Malformed { path: path.to_owned(), expected: "exactly 32 random bytes" };
     let key: [u8; 32] = read_private(path)?.try_into().map_err(malformed)?;
     Ok(Seal::new(&key))
 }
@@ -264,7 +276,8 @@ fn create(path: &Path, content: &[u8]) -> Result<(), KeyError> {
     let failed = |source| KeyError::File { path: path.to_owned(), source };
     let beside = path.with_extension(format!("{}.tmp", lightning_mesh::id::generate()));
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(&beside).map_err(failed)?;
+    let mut file =
+        options.write(true).create_new(true).mode(0o600).open(&beside).map_err(failed)?;
     let written = file.write_all(content).and_then(|()| file.sync_all());
     let linked = written.and_then(|()| match fs::hard_link(&beside, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

@@ -9,8 +9,8 @@ mod cost;
 mod model;
 
 pub(crate) use chat::{
-    ChatAnswer, ChatRequest, Delta, Embeddings, EmbedRequest, FinishReason, Format, Message, Role, Sampling,
-    Tool, ToolCall, ToolChoice, Usage,
+    ChatAnswer, ChatRequest, Delta, EmbedRequest, Embeddings, FinishReason, Format, Message, Role,
+    Sampling, Tool, ToolCall, ToolChoice, Usage,
 };
 pub(crate) use cost::{CallRecord, CostLine, Costs, GroupBy, Kind, Outcome, dollars};
 pub(crate) use model::{Capability, Model, ModelId, Prices, Registration, Source};

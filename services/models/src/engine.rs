@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{
-        Capability, ChatAnswer, ChatRequest, Delta, EmbedRequest, FinishReason, Format, Kind, Message, Model,
-        Role, Usage,
+        Capability, ChatAnswer, ChatRequest, Delta, EmbedRequest, FinishReason, Format, Kind,
+        Message, Model, Role, Usage,
     },
     error::Error,
     meter::{Meter, Meters, Used},
@@ -109,7 +109,10 @@ impl Engine {
         if let Err(Misfit { problem, again: true }) = &checked {
             let request = Arc::new(once_more(&request, &answer, problem));
             let (second, more) = self.ask_once(caller, &served, request).await?;
-            used = Used { usage: used.usage.plus(more.usage), cost: used.cost.saturating_add(more.cost) };
+            used = Used {
+                usage: used.usage.plus(more.usage),
+                cost: used.cost.saturating_add(more.cost),
+            };
             checked = check(&head, schema.as_ref(), &second);
             answer = second;
         }
@@ -119,7 +122,8 @@ impl Engine {
 
     /// Asks and answers piece by piece. It resolves once the provider has accepted the question.
     pub(crate) async fn stream(&self, caller: &Caller, ask: Ask) -> Result<Running, Error> {
-        let Served { model, provider } = self.registry.serving(&ask.model, Capability::Chat).await?;
+        let Served { model, provider } =
+            self.registry.serving(&ask.model, Capability::Chat).await?;
         let head = self.head(&model);
         let schema = schema_of(&ask.request)?;
         let request = Arc::new(ask.request);
@@ -140,13 +144,23 @@ impl Engine {
     }
 
     /// Turns texts into vectors.
-    pub(crate) async fn embed(&self, caller: &Caller, model: &str, request: EmbedRequest) -> Result<Embedded, Error> {
-        let Served { model, provider } = self.registry.serving(model, Capability::Embeddings).await?;
+    pub(crate) async fn embed(
+        &self,
+        caller: &Caller,
+        model: &str,
+        request: EmbedRequest,
+    ) -> Result<Embedded, Error> {
+        let Served { model, provider } =
+            self.registry.serving(model, Capability::Embeddings).await?;
         let meter = self.meters.begin(caller, &model, Kind::Embeddings, None);
         match provider.embed(&model.upstream, Arc::new(request)).await {
             Ok(embeddings) => {
                 let used = meter.answered(embeddings.usage).await?;
-                Ok(Embedded { model: model.id.to_string(), vectors: embeddings.vectors, usage: used.usage })
+                Ok(Embedded {
+                    model: model.id.to_string(),
+                    vectors: embeddings.vectors,
+                    usage: used.usage,
+                })
             }
             Err(upstream) => {
                 meter.failed().await;
@@ -249,14 +263,18 @@ fn schema_of(request: &ChatRequest) -> Result<Option<Schema>, Error> {
     match &request.format {
         Format::Text | Format::JsonObject => Ok(None),
         // Requests are refused before they come here if their schema does not compile.
-        Format::Schema { schema, .. } => {
-            Schema::compile(schema).map(Some).map_err(|_| Error::Damaged("a checked schema does not compile"))
-        }
+        Format::Schema { schema, .. } => Schema::compile(schema)
+            .map(Some)
+            .map_err(|_| Error::Damaged("a checked schema does not compile")),
     }
 }
 
 /// The answer as data, if a schema was given and the model did not ask for a tool instead.
-fn check(head: &Head, schema: Option<&Schema>, answer: &ChatAnswer) -> Result<Option<Value>, Misfit> {
+fn check(
+    head: &Head,
+    schema: Option<&Schema>,
+    answer: &ChatAnswer,
+) -> Result<Option<Value>, Misfit> {
     let Some(schema) = schema else { return Ok(None) };
     if !answer.tool_calls.is_empty() {
         return Ok(None);

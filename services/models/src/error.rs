@@ -140,13 +140,19 @@ impl From<Error> for Fault {
         match error {
             Error::Request(fault) => *fault,
             Error::ModelNotFound { model } => Fault::not_found(Reason::ModelNotFound)
-                .message(format!("there is no model {model:?}; GET /api/v1/models lists what there is"))
+                .message(format!(
+                    "there is no model {model:?}; GET /api/v1/models lists what there is"
+                ))
                 .with("model", &model),
             Error::ModelExists { model } => Fault::already_exists(Reason::ModelExists)
-                .message(format!("a model {model:?} exists already; choose another id or delete it first"))
+                .message(format!(
+                    "a model {model:?} exists already; choose another id or delete it first"
+                ))
                 .with("model", &model),
             Error::ModelConfigured { model } => Fault::precondition(Reason::ModelConfigured)
-                .message(format!("model {model:?} comes from the configuration and cannot be deleted by a call"))
+                .message(format!(
+                    "model {model:?} comes from the configuration and cannot be deleted by a call"
+                ))
                 .with("model", &model),
             Error::ProviderUnknown { provider, known } => {
                 let text = format!("must be a configured provider: {known}");
@@ -155,17 +161,23 @@ impl From<Error> for Fault {
                     .with("provider", &provider)
                     .field("provider", text)
             }
-            Error::ProviderGone { model, provider } => Fault::precondition(Reason::ProviderNotFound)
-                .message(format!(
-                    "provider {provider:?} of model {model:?} is not configured (any more); \
+            Error::ProviderGone { model, provider } => {
+                Fault::precondition(Reason::ProviderNotFound)
+                    .message(format!(
+                        "provider {provider:?} of model {model:?} is not configured (any more); \
                      add a [[models.provider]] of that name or delete the model"
-                ))
-                .with("model", &model)
-                .with("provider", &provider),
-            Error::CapabilityMissing { model, capability } => Fault::precondition(Reason::CapabilityMissing)
-                .message(format!("model {model:?} does not offer {capability}; choose a model that does"))
-                .with("model", &model)
-                .with("capability", capability),
+                    ))
+                    .with("model", &model)
+                    .with("provider", &provider)
+            }
+            Error::CapabilityMissing { model, capability } => {
+                Fault::precondition(Reason::CapabilityMissing)
+                    .message(format!(
+                        "model {model:?} does not offer {capability}; choose a model that does"
+                    ))
+                    .with("model", &model)
+                    .with("capability", capability)
+            }
             Error::AnswerInvalid { model, problem } => Fault::precondition(Reason::AnswerInvalid)
                 .message(format!(
                     "the answer of model {model:?} is not what was asked for: {problem}; \
@@ -195,7 +207,9 @@ fn provider_fault(provider: &str, upstream: Upstream) -> Fault {
     match upstream {
         Upstream::Unreachable(source) => named(
             Fault::unavailable(Reason::ProviderUnavailable).source(source),
-            format!("provider {provider:?} cannot be reached; check its base_url and that it runs, then retry"),
+            format!(
+                "provider {provider:?} cannot be reached; check its base_url and that it runs, then retry"
+            ),
         ),
         Upstream::Failed { status } => named(
             Fault::unavailable(Reason::ProviderUnavailable).with("status", status),
@@ -203,12 +217,16 @@ fn provider_fault(provider: &str, upstream: Upstream) -> Fault {
         ),
         Upstream::Unreadable(problem) => named(
             Fault::unavailable(Reason::ProviderUnavailable),
-            format!("provider {provider:?} answered something else than the OpenAI format: {problem}"),
+            format!(
+                "provider {provider:?} answered something else than the OpenAI format: {problem}"
+            ),
         ),
         Upstream::RateLimited { retry_after } => {
             let fault = named(
                 Fault::exhausted(Reason::ProviderRateLimited),
-                format!("provider {provider:?} asks to wait (HTTP status 429); retry later or raise its quota"),
+                format!(
+                    "provider {provider:?} asks to wait (HTTP status 429); retry later or raise its quota"
+                ),
             );
             match retry_after {
                 Some(wait) => fault.retry_after(wait),
@@ -228,7 +246,9 @@ fn provider_fault(provider: &str, upstream: Upstream) -> Fault {
         ),
         Upstream::ContextTooLong { message } => named(
             Fault::invalid(Reason::ContextTooLong),
-            format!("the conversation does not fit into the model of provider {provider:?}: {message}"),
+            format!(
+                "the conversation does not fit into the model of provider {provider:?}: {message}"
+            ),
         ),
         Upstream::Timeout => named(
             Fault::deadline(Reason::ProviderTimeout),

@@ -39,11 +39,21 @@ const KEEP_KEYS: Duration = Duration::from_secs(7 * 24 * 3_600);
 ///
 /// Fails if the configuration names a model or file that does not exist, a key cannot be read, or the
 /// database cannot be opened. No provider is contacted.
-pub async fn open(config: Config, settings: &lightning_store::Settings, context: Context) -> Result<Service, Error> {
+pub async fn open(
+    config: Config,
+    settings: &lightning_store::Settings,
+    context: Context,
+) -> Result<Service, Error> {
     let store = store::Store::open(settings).await?;
     let registry = registry::Registry::open(&config, store.clone()).await?;
-    let meters = meter::Meters::new(store.clone(), context.clock().clone(), context.shutdown().clone());
-    let keep_house = housekeeping(store.clone(), context.clock().clone(), context.shutdown().clone(), config.keep_calls);
+    let meters =
+        meter::Meters::new(store.clone(), context.clock().clone(), context.shutdown().clone());
+    let keep_house = housekeeping(
+        store.clone(),
+        context.clock().clone(),
+        context.shutdown().clone(),
+        config.keep_calls,
+    );
     task::spawn("models-housekeeping", keep_house);
     let figures = meters.clone();
     let engine = Arc::new(engine::Engine { registry, meters, clock: context.clock().clone() });

@@ -81,7 +81,13 @@ impl Meters {
     }
 
     /// Begins to count a call. `request` is the question of a chat.
-    pub(crate) fn begin(&self, caller: &Caller, model: &Model, kind: Kind, request: Option<Arc<ChatRequest>>) -> Meter {
+    pub(crate) fn begin(
+        &self,
+        caller: &Caller,
+        model: &Model,
+        kind: Kind,
+        request: Option<Arc<ChatRequest>>,
+    ) -> Meter {
         let record = CallRecord {
             id: id::generate(),
             create_time: self.0.clock.now(),
@@ -153,7 +159,8 @@ impl Meter {
             }
             Outcome::Failed => 0,
         };
-        record.latency_micros = i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
+        record.latency_micros =
+            i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
         self.shared.count(&record);
         Some(record)
     }

@@ -65,7 +65,9 @@ fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
         param,
         message: format!("the body is not what this endpoint reads: {error}"),
     };
-    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return Err(refusal(None, error)) };
+    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+        return Err(refusal(None, error));
+    };
     for (name, value) in fields {
         let alone = Value::Object([(name.clone(), value)].into_iter().collect());
         if let Err(error) = serde_json::from_value::<T>(alone) {

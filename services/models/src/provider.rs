@@ -23,13 +23,25 @@ pub(crate) type DeltaStream = Pin<Box<dyn Stream<Item = Result<Delta, Upstream>>
 /// Serves models.
 pub(crate) trait Provider: Send + Sync {
     /// Answers at once.
-    fn chat(&self, model: &str, request: Arc<ChatRequest>) -> BoxFuture<Result<ChatAnswer, Upstream>>;
+    fn chat(
+        &self,
+        model: &str,
+        request: Arc<ChatRequest>,
+    ) -> BoxFuture<Result<ChatAnswer, Upstream>>;
 
     /// Answers in pieces. The future resolves when the provider has accepted the question.
-    fn chat_stream(&self, model: &str, request: Arc<ChatRequest>) -> BoxFuture<Result<DeltaStream, Upstream>>;
+    fn chat_stream(
+        &self,
+        model: &str,
+        request: Arc<ChatRequest>,
+    ) -> BoxFuture<Result<DeltaStream, Upstream>>;
 
     /// Turns texts into vectors.
-    fn embed(&self, model: &str, request: Arc<EmbedRequest>) -> BoxFuture<Result<Embeddings, Upstream>>;
+    fn embed(
+        &self,
+        model: &str,
+        request: Arc<EmbedRequest>,
+    ) -> BoxFuture<Result<Embeddings, Upstream>>;
 
     /// Whether models that nobody registered can be named as `provider/model`.
     fn serves_any_model(&self) -> bool;

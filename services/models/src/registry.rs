@@ -59,12 +59,16 @@ impl Registry {
             registry.providers.insert(BUILT_IN.to_owned(), Arc::new(Scripted::built_in()?));
         }
         registry.add(built_in("scripted-1", "Scripted (offline)", Capability::Chat)?)?;
-        registry.add(built_in("scripted-embed-1", "Scripted embeddings (offline)", Capability::Embeddings)?)?;
+        registry.add(built_in(
+            "scripted-embed-1",
+            "Scripted embeddings (offline)",
+            Capability::Embeddings,
+        )?)?;
         match registry.get(&registry.default_model).await {
             Ok(_) => Ok(registry),
-            Err(Error::ModelNotFound { model }) => {
-                Err(Error::Config(format!("default_model {model:?} is neither configured nor registered")))
-            }
+            Err(Error::ModelNotFound { model }) => Err(Error::Config(format!(
+                "default_model {model:?} is neither configured nor registered"
+            ))),
             Err(error) => Err(error),
         }
     }
@@ -83,7 +87,9 @@ impl Registry {
             ProviderKind::OpenAi if name == BUILT_IN => {
                 return refuse("the name belongs to the built-in provider; choose another");
             }
-            ProviderKind::OpenAi if config.rules.is_some() => return refuse("rules belong to kind \"scripted\""),
+            ProviderKind::OpenAi if config.rules.is_some() => {
+                return refuse("rules belong to kind \"scripted\"");
+            }
             ProviderKind::OpenAi => Arc::new(OpenAi::new(config)?),
             ProviderKind::Scripted => Arc::new(scripted(config)?),
         };
@@ -136,11 +142,16 @@ impl Registry {
     pub(crate) async fn serving(&self, id: &str, wanted: Capability) -> Result<Served, Error> {
         let model = self.get(id).await?;
         if !model.capabilities.contains(&wanted) {
-            return Err(Error::CapabilityMissing { model: model.id.to_string(), capability: wanted.as_str() });
+            return Err(Error::CapabilityMissing {
+                model: model.id.to_string(),
+                capability: wanted.as_str(),
+            });
         }
         match self.providers.get(&model.provider) {
             Some(provider) => Ok(Served { provider: Arc::clone(provider), model }),
-            None => Err(Error::ProviderGone { model: model.id.to_string(), provider: model.provider }),
+            None => {
+                Err(Error::ProviderGone { model: model.id.to_string(), provider: model.provider })
+            }
         }
     }
 
@@ -162,7 +173,9 @@ impl Registry {
         if source.is_none_or(|source| source == Source::Registered.as_str()) {
             // A model that was registered before the configuration took its id is hidden by that.
             let registered = self.store.models(after, provider, most).await?;
-            models.extend(registered.into_iter().filter(|model| !self.fixed.contains_key(model.id.as_str())));
+            models.extend(
+                registered.into_iter().filter(|model| !self.fixed.contains_key(model.id.as_str())),
+            );
         }
         models.sort_by(|one, other| one.id.cmp(&other.id));
         models.truncate(most);
@@ -170,10 +183,18 @@ impl Registry {
     }
 
     /// Keeps a model that a caller registers.
-    pub(crate) async fn register(&self, model: &Model, once: Option<Once>, now: Timestamp) -> Result<Inserted, Error> {
+    pub(crate) async fn register(
+        &self,
+        model: &Model,
+        once: Option<Once>,
+        now: Timestamp,
+    ) -> Result<Inserted, Error> {
         if !self.providers.contains_key(&model.provider) {
             let known: Vec<&str> = self.providers.keys().map(String::as_str).collect();
-            return Err(Error::ProviderUnknown { provider: model.provider.clone(), known: known.join(", ") });
+            return Err(Error::ProviderUnknown {
+                provider: model.provider.clone(),
+                known: known.join(", "),
+            });
         }
         if self.fixed.contains_key(model.id.as_str()) {
             return Err(Error::ModelExists { model: model.id.to_string() });
@@ -196,7 +217,8 @@ impl Registry {
 fn scripted(config: &ProviderConfig) -> Result<Scripted, Error> {
     let Some(path) = &config.rules else { return Scripted::built_in() };
     let shown = path.display().to_string();
-    let yaml = std::fs::read_to_string(path).map_err(|source| Error::RulesFile { path: shown.clone(), source })?;
+    let yaml = std::fs::read_to_string(path)
+        .map_err(|source| Error::RulesFile { path: shown.clone(), source })?;
     Scripted::from_yaml(&shown, &yaml)
 }
 
@@ -215,11 +237,14 @@ fn built_in(id: &str, name: &str, capability: Capability) -> Result<Model, Error
 }
 
 fn configured(provider: &str, config: &ModelConfig) -> Result<Model, Error> {
-    let refuse = |problem: &str| Error::Config(format!("model {:?} of provider {provider:?}: {problem}", config.id));
+    let refuse = |problem: &str| {
+        Error::Config(format!("model {:?} of provider {provider:?}: {problem}", config.id))
+    };
     let or_id = |text: &String| if text.is_empty() { config.id.clone() } else { text.clone() };
     let mut capabilities = Vec::new();
     for word in &config.capabilities {
-        let capability = Capability::parse(word).ok_or_else(|| refuse("capabilities are chat and embeddings"))?;
+        let capability = Capability::parse(word)
+            .ok_or_else(|| refuse("capabilities are chat and embeddings"))?;
         if !capabilities.contains(&capability) {
             capabilities.push(capability);
         }
@@ -227,7 +252,9 @@ fn configured(provider: &str, config: &ModelConfig) -> Result<Model, Error> {
     if capabilities.is_empty() {
         capabilities.push(Capability::Chat);
     }
-    let price = |dollars: f64| Prices::nanos(dollars).ok_or_else(|| refuse("prices are 0 to 1,000,000 dollars"));
+    let price = |dollars: f64| {
+        Prices::nanos(dollars).ok_or_else(|| refuse("prices are 0 to 1,000,000 dollars"))
+    };
     Ok(Model {
         id: ModelId::parse(&config.id)
             .ok_or_else(|| refuse("id must have 1 to 128 characters of A-Z a-z 0-9 . _ : / -"))?,

@@ -4,10 +4,14 @@
 //! by the database.
 
 use lightning_mesh::clock::Timestamp;
-use lightning_store::{Batch, Database, Migration, Once, Outcome as Written, Row, Settings, once, params};
+use lightning_store::{
+    Batch, Database, Migration, Once, Outcome as Written, Row, Settings, once, params,
+};
 
 use crate::{
-    domain::{CallRecord, Capability, CostLine, Costs, GroupBy, Model, ModelId, Prices, Source, Usage},
+    domain::{
+        CallRecord, Capability, CostLine, Costs, GroupBy, Model, ModelId, Prices, Source, Usage,
+    },
     error::Error,
 };
 
@@ -46,7 +50,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "idempotency", sql: once::TABLE },
 ];
 
-const INSERT_MODEL: &str = "INSERT INTO models (id, name, provider, upstream_model, chat, embeddings,
+const INSERT_MODEL: &str =
+    "INSERT INTO models (id, name, provider, upstream_model, chat, embeddings,
         context_window, input_price, output_price, create_time)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
@@ -59,7 +64,8 @@ const LIST_MODELS: &str = "SELECT * FROM models
 
 const DELETE_MODEL: &str = "DELETE FROM models WHERE id = $1";
 
-const INSERT_CALL: &str = "INSERT INTO calls (id, create_time, model, provider, caller, kind, outcome,
+const INSERT_CALL: &str =
+    "INSERT INTO calls (id, create_time, model, provider, caller, kind, outcome,
         input_tokens, output_tokens, estimated, cost, latency)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
@@ -116,7 +122,12 @@ impl Store {
     }
 
     /// Keeps a registered model.
-    pub(crate) async fn insert_model(&self, model: &Model, once: Option<Once>, now: Timestamp) -> Result<Inserted, Error> {
+    pub(crate) async fn insert_model(
+        &self,
+        model: &Model,
+        once: Option<Once>,
+        now: Timestamp,
+    ) -> Result<Inserted, Error> {
         let values = params![
             model.id.as_str(),
             &model.name,
@@ -134,7 +145,9 @@ impl Store {
             Ok(Written::Done(_)) => Ok(Inserted::New),
             Ok(Written::Replayed(reply)) => Ok(Inserted::Replayed(reply)),
             Ok(Written::Mismatch) => Err(Error::KeyReused),
-            Err(error) if error.is_conflict() => Err(Error::ModelExists { model: model.id.to_string() }),
+            Err(error) if error.is_conflict() => {
+                Err(Error::ModelExists { model: model.id.to_string() })
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -145,7 +158,12 @@ impl Store {
     }
 
     /// Registered models after an id, in the order of their ids.
-    pub(crate) async fn models(&self, after: &str, provider: Option<&str>, most: usize) -> Result<Vec<Model>, Error> {
+    pub(crate) async fn models(
+        &self,
+        after: &str,
+        provider: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<Model>, Error> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let rows = self.database.query(LIST_MODELS, params![after, provider, most]).await?;
         rows.iter().map(read_model).collect()
@@ -177,7 +195,12 @@ impl Store {
     }
 
     /// What calls cost, from `start` until before `end`.
-    pub(crate) async fn costs(&self, start: Timestamp, end: Timestamp, by: GroupBy) -> Result<Costs, Error> {
+    pub(crate) async fn costs(
+        &self,
+        start: Timestamp,
+        end: Timestamp,
+        by: GroupBy,
+    ) -> Result<Costs, Error> {
         let span = || params![start.as_micros(), end.as_micros()];
         let sql = match by {
             GroupBy::Model => SUM_BY_MODEL,
@@ -185,7 +208,11 @@ impl Store {
             GroupBy::Caller => SUM_BY_CALLER,
             GroupBy::Day => SUM_BY_DAY,
         };
-        let total = self.database.query_opt(SUM, span()).await?.ok_or(Error::Damaged("a sum has no row"))?;
+        let total = self
+            .database
+            .query_opt(SUM, span())
+            .await?
+            .ok_or(Error::Damaged("a sum has no row"))?;
         let rows = self.database.query(sql, span()).await?;
         let mut lines = rows.iter().map(read_line).collect::<Result<Vec<_>, _>>()?;
         if by == GroupBy::Day {
@@ -229,7 +256,10 @@ fn read_line(row: &Row) -> Result<CostLine, Error> {
         key: row.text("line")?,
         cost: row.integer("cost")?,
         requests: row.integer("requests")?,
-        usage: Usage { input_tokens: row.integer("input_tokens")?, output_tokens: row.integer("output_tokens")? },
+        usage: Usage {
+            input_tokens: row.integer("input_tokens")?,
+            output_tokens: row.integer("output_tokens")?,
+        },
     })
 }
 

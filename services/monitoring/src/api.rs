@@ -3,14 +3,8 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt};
-use lightning_mesh::{
-    fault::Fault,
-    page::Page,
-    shutdown::Shutdown,
-};
-use lightning_proto::monitoring::v1::{
-    self as pb, monitoring_service_server::MonitoringService,
-};
+use lightning_mesh::{fault::Fault, page::Page, shutdown::Shutdown};
+use lightning_proto::monitoring::v1::{self as pb, monitoring_service_server::MonitoringService};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
@@ -45,7 +39,12 @@ fn list(services: &[Service]) -> pb::ListServicesResponse {
 
 /// The part of `items` that a page asks for, and the token of the next one. The key is the place in
 /// the list, kept as the page's time.
-fn cut<T: Clone>(items: &[T], size: i32, token: &str, key: &str) -> Result<(Vec<T>, String), Fault> {
+fn cut<T: Clone>(
+    items: &[T],
+    size: i32,
+    token: &str,
+    key: &str,
+) -> Result<(Vec<T>, String), Fault> {
     let page = Page::parse(size, token, "", key, &[""])?;
     let start = page.after().map_or(0, |(place, _)| usize::try_from(place).unwrap_or(usize::MAX));
     let rest = items.get(start..).unwrap_or_default();

@@ -24,7 +24,13 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let services = [
-            "gateway", "agents", "enhanced", "workflows", "integrations", "models", "auth",
+            "gateway",
+            "agents",
+            "enhanced",
+            "workflows",
+            "integrations",
+            "models",
+            "auth",
             "monitoring",
         ];
         Self {

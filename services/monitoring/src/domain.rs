@@ -100,7 +100,13 @@ impl Service {
             Err(message) => {
                 self.health = Health::Unreachable(message);
                 let reading = Reading::default();
-                Sample { taken_at: now, reachable: false, request_rate: 0.0, error_rate: 0.0, reading }
+                Sample {
+                    taken_at: now,
+                    reachable: false,
+                    request_rate: 0.0,
+                    error_rate: 0.0,
+                    reading,
+                }
             }
         };
         if self.samples.len() == self.capacity {
@@ -112,9 +118,9 @@ impl Service {
     /// Calls and failures a second since the last reading of the same start of the service. After a
     /// gap or a restart there is nothing to compare with, and the rates are zero.
     fn rates(&self, now: Timestamp, reading: &Reading) -> (f64, f64) {
-        let before = self.newest().filter(|sample| {
-            sample.reachable && sample.reading.started_at == reading.started_at
-        });
+        let before = self
+            .newest()
+            .filter(|sample| sample.reachable && sample.reading.started_at == reading.started_at);
         let Some(before) = before else { return (0.0, 0.0) };
         let seconds = now.since(before.taken_at).as_secs_f64();
         if seconds <= 0.0 {

@@ -18,7 +18,9 @@ impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         match error {
             Error::ServiceNotFound { id } => Self::not_found(Reason::ServiceNotFound)
-                .message(format!("the mesh has no service {id:?}; GET /api/v1/monitoring/services lists them"))
+                .message(format!(
+                    "the mesh has no service {id:?}; GET /api/v1/monitoring/services lists them"
+                ))
                 .with("service_id", id),
         }
     }

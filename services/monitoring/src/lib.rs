@@ -35,5 +35,6 @@ pub async fn open(
     Ok(Service::new("monitoring")
         .grpc(MonitoringServiceServer::new(api))
         .http("/dashboard", page::router())
+        .http("/", page::router())
         .figures(std::sync::Arc::new(failing)))
 }

@@ -13,13 +13,15 @@ const HTML: &str = include_str!("../assets/dashboard.html");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The page at `/dashboard`.
+/// The page at `/dashboard`; the root of the port leads there.
 pub(crate) fn router() -> Router {
-    Router::new().route("/dashboard", get(page)).route("/dashboard/", get(to_page))
+    Router::new()
+        .route("/dashboard", get(page))
+        .route("/dashboard/", get(to_page))
+        .route("/", get(to_page))
 }
 
-/// The root of the port leads to the page.
-pub(crate) async fn to_page() -> Redirect {
+async fn to_page() -> Redirect {
     Redirect::temporary("/dashboard")
 }
 

@@ -23,8 +23,9 @@ pub(crate) const INTERNAL: i32 = 13;
 pub(crate) const UNAVAILABLE: i32 = 14;
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    let mut pool = DescriptorPool::global();
-    pool.add_file_descriptor_proto(file()).expect("the file below is well-formed");
+    // Not the process-wide pool: others may have put files of these names there.
+    let mut pool = DescriptorPool::new();
+    pool.add_file_descriptor_protos([duration(), file()]).expect("the files below are well-formed");
     pool
 });
 
@@ -39,6 +40,27 @@ pub(crate) fn message(name: &str) -> Option<MessageDescriptor> {
         return None;
     }
     POOL.get_message_by_name(name)
+}
+
+fn duration() -> FileDescriptorProto {
+    let field = |name: &str, number, of: Type| FieldDescriptorProto {
+        name: Some(name.to_owned()),
+        number: Some(number),
+        label: Some(Label::Optional.into()),
+        r#type: Some(of.into()),
+        ..FieldDescriptorProto::default()
+    };
+    FileDescriptorProto {
+        name: Some("google/protobuf/duration.proto".to_owned()),
+        package: Some("google.protobuf".to_owned()),
+        syntax: Some("proto3".to_owned()),
+        message_type: vec![DescriptorProto {
+            name: Some("Duration".to_owned()),
+            field: vec![field("seconds", 1, Type::Int64), field("nanos", 2, Type::Int32)],
+            ..DescriptorProto::default()
+        }],
+        ..FileDescriptorProto::default()
+    }
 }
 
 fn file() -> FileDescriptorProto {

@@ -2,8 +2,11 @@
 
 use std::{pin::Pin, sync::Arc};
 
+use bytes::Bytes;
+use futures_util::stream;
 use http::request::Parts;
-use http_body_util::BodyExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use lightning_transcode::{
     Admit, Body, BoxError, JsonStyle, Options, Status, Transcoder, bare_error_response,
     error_response,
@@ -25,6 +28,22 @@ async fn a_body_above_the_limit_is_refused_with_and_without_a_declared_length() 
     assert_eq!(answer.status, 413);
     let answer = world.call(request("POST /all", &JSON, "{}        ")).await;
     assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_in_pieces_is_put_together_and_counted() {
+    let send = async |pieces: &[&'static str], limit: usize| {
+        let world = World::new(Options { max_body_bytes: limit, ..options() });
+        let frames =
+            pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes()))));
+        let body = StreamBody::new(stream::iter(frames.collect::<Vec<Result<_, BoxError>>>()));
+        let request = request("POST /all", &JSON, "").map(|_| BodyExt::boxed_unsync(body));
+        let answer = world.call(request).await;
+        (answer.status, world.sent().map(|sent| sent.message.to_string()))
+    };
+    let pieces = ["", "{\"name\"", "", ":", "\"ab", "c\"}"];
+    assert_eq!(send(&pieces, 14).await, (200, Some("name:\"abc\"".to_owned())));
+    assert_eq!(send(&pieces, 13).await, (413, None));
 }
 
 #[tokio::test]

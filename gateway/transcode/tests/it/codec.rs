@@ -119,3 +119,26 @@ fn errors_tell_the_path_and_the_byte() {
         "subs[\"1\"].tags[1]: a string is expected, not a number at byte 30"
     );
 }
+
+#[test]
+fn damaged_texts_and_damaged_messages_never_panic() {
+    let text = sample().to_string().into_bytes();
+    let codec = codec(JsonStyle::Product);
+    let of = everything();
+    for at in 0..text.len() {
+        for byte in [0, b'"', b'{', b'}', b'[', b',', b'-', b'9', b'e', 0xc3] {
+            let mut damaged = text.clone();
+            damaged[at] = byte;
+            drop(codec.to_wire(&of, &damaged));
+        }
+        drop(codec.to_wire(&of, &text[..at]));
+    }
+    let wire = message(&of, &sample()).encode_to_vec();
+    for at in 0..wire.len() {
+        for byte in [0, 1, 0x0a, 0x7f, 0x80, 0xff] {
+            let mut damaged = wire.clone();
+            damaged[at] = byte;
+            drop(codec.to_json(&of, None, Bytes::from(damaged), &mut Vec::new()));
+        }
+    }
+}

@@ -60,10 +60,11 @@ async fn check(table: &str) {
 
 async fn run(world: &World, row: &Row) -> Vec<String> {
     world.reply(row.reply.clone());
-    let body = match &row.body {
-        Value::Null => bytes_of(&row.body_hex),
-        Value::String(text) => text.clone().into_bytes(),
-        json => json.to_string().into_bytes(),
+    let body = if row.body.is_null() {
+        bytes_of(&row.body_hex)
+    } else {
+        let json = || row.body.to_string();
+        row.body.as_str().map_or_else(json, str::to_owned).into_bytes()
     };
     let headers: Vec<(&str, &str)> =
         row.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

@@ -52,7 +52,11 @@ impl ApiKey {
 impl KeyText {
     /// A fresh key.
     pub(crate) fn generate() -> Self {
-        let head = format!("{PREFIX}{}_{}", secrets::random_base62(PUBLIC), secrets::random_base62(SECRET));
+        let head = format!(
+            "{PREFIX}{}_{}",
+            secrets::random_base62(PUBLIC),
+            secrets::random_base62(SECRET)
+        );
         let checksum = secrets::base62_of(secrets::crc32(head.as_bytes()));
         Self(head + &checksum)
     }

@@ -118,7 +118,13 @@ impl Code {
     }
 
     /// Whether it may be exchanged by whoever sends these.
-    pub(crate) fn fits(&self, client_id: &str, redirect_uri: &str, verifier: &str, now: Timestamp) -> bool {
+    pub(crate) fn fits(
+        &self,
+        client_id: &str,
+        redirect_uri: &str,
+        verifier: &str,
+        now: Timestamp,
+    ) -> bool {
         self.issued.is_none()
             && now < self.expires_at
             && self.client_id == client_id
@@ -134,7 +140,8 @@ pub(crate) fn challenge_of(verifier: &str) -> String {
 }
 
 fn is_verifier(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     (43..=128).contains(&text.len()) && text.bytes().all(allowed)
 }
 

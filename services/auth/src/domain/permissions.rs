@@ -93,7 +93,8 @@ impl Role {
 /// What somebody with these roles may do under these scopes; no scopes means no restriction.
 pub(crate) fn granted(roles: &[Role], scopes: &[String], contract: &[String]) -> Vec<String> {
     let held: BTreeSet<String> = roles.iter().flat_map(|role| role.permissions(contract)).collect();
-    let held: Vec<String> = if held.contains("*") { vec!["*".to_owned()] } else { held.into_iter().collect() };
+    let held: Vec<String> =
+        if held.contains("*") { vec!["*".to_owned()] } else { held.into_iter().collect() };
     if scopes.is_empty() { held } else { intersection(&held, scopes) }
 }
 
@@ -101,10 +102,8 @@ pub(crate) fn granted(roles: &[Role], scopes: &[String], contract: &[String]) ->
 pub(crate) fn intersection(left: &[String], right: &[String]) -> Vec<String> {
     let right: Vec<Pattern> = right.iter().filter_map(|text| Pattern::parse(text)).collect();
     let left: Vec<Pattern> = left.iter().filter_map(|text| Pattern::parse(text)).collect();
-    let both: BTreeSet<Pattern> = left
-        .iter()
-        .flat_map(|a| right.iter().filter_map(|b| a.intersection(b)))
-        .collect();
+    let both: BTreeSet<Pattern> =
+        left.iter().flat_map(|a| right.iter().filter_map(|b| a.intersection(b))).collect();
     both.iter().map(Pattern::to_string).collect()
 }
 

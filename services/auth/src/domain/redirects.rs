@@ -49,7 +49,8 @@ fn parse(text: &str) -> Option<Url> {
     }
     let url = Url::parse(text).ok()?;
     let is_bare = url.username().is_empty() && url.password().is_none();
-    let scheme_is_safe = !matches!(url.scheme(), "javascript" | "data" | "vbscript" | "file" | "blob");
+    let scheme_is_safe =
+        !matches!(url.scheme(), "javascript" | "data" | "vbscript" | "file" | "blob");
     (is_bare && scheme_is_safe && !text.contains('@')).then_some(url)
 }
 

@@ -169,7 +169,8 @@ impl RefreshToken {
     /// The text for its holder.
     pub(crate) fn expose(&self) -> String {
         let generation = self.generation.to_be_bytes();
-        let bytes = [self.session.as_bytes().as_slice(), &generation, &self.family, &self.own].concat();
+        let bytes =
+            [self.session.as_bytes().as_slice(), &generation, &self.family, &self.own].concat();
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 

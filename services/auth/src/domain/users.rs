@@ -71,12 +71,17 @@ impl User {
         }
         let some_role = change.roles.as_ref().is_none_or(|roles| !roles.is_empty());
         wrong.check(some_role, "user.roles", "must name at least one role");
-        let email = change.email.map_or_else(|| self.email.clone(), |email| email.trim().to_owned());
+        let email =
+            change.email.map_or_else(|| self.email.clone(), |email| email.trim().to_owned());
         wrong.check(is_email(&email), "user.email", EMAIL_RULE);
         let display_name = change
             .display_name
             .map_or_else(|| self.display_name.clone(), |name| name.trim().to_owned());
-        wrong.check(is_line(&display_name, 0, MAX_DISPLAY_NAME), "user.display_name", DISPLAY_NAME_RULE);
+        wrong.check(
+            is_line(&display_name, 0, MAX_DISPLAY_NAME),
+            "user.display_name",
+            DISPLAY_NAME_RULE,
+        );
         wrong.finish(Self {
             email,
             display_name,
@@ -104,7 +109,11 @@ impl Draft {
     ) -> Result<Self, Violations> {
         let mut wrong = Violations::default();
         let username = normal_username(username);
-        wrong.check(is_username(&username), "username", "must have 1 to 64 characters of a-z 0-9 . _ -");
+        wrong.check(
+            is_username(&username),
+            "username",
+            "must have 1 to 64 characters of a-z 0-9 . _ -",
+        );
         let email = email.trim().to_owned();
         wrong.check(is_email(&email), "email", EMAIL_RULE);
         let display_name = display_name.trim().to_owned();

@@ -3,7 +3,10 @@
 use lightning_mesh::{clock::Timestamp, identity::Caller, task};
 use lightning_store::{Once, Outcome};
 
-use super::{Auth, scopes_for, sessions::{Visible, session_of, visible}};
+use super::{
+    Auth, scopes_for,
+    sessions::{Visible, session_of, visible},
+};
 use crate::{
     Error, contract,
     domain::{
@@ -33,12 +36,6 @@ pub(crate) struct Repeat {
     pub(crate) fingerprint: String,
 }
 
-/// A key that was made now, or the answer that was given when it was.
-pub(crate) enum Made {
-    Now(Vec<u8>),
-    Before(Vec<u8>),
-}
-
 /// Whose key it is and what it may do.
 pub(crate) struct Verified {
     pub(crate) id: ApiKeyId,
@@ -50,15 +47,15 @@ pub(crate) struct Verified {
 }
 
 impl Auth {
-    /// Makes a key of the caller. `answer` writes what the caller gets; it is kept sealed for a
-    /// repetition of the request, because the key stands in it.
+    /// Makes a key of the caller; answers what `answer` writes, now or when the same request came
+    /// before. It is kept sealed for a repetition, because the key stands in it.
     pub(crate) async fn create_api_key(
         &self,
         caller: &Caller,
         draft: Draft,
         repeat: Option<Repeat>,
         answer: impl FnOnce(&ApiKey, &KeyText) -> Vec<u8>,
-    ) -> Result<Made, Error> {
+    ) -> Result<Vec<u8>, Error> {
         let (user_id, _) = session_of(caller)?;
         let user = self.user(user_id.as_str()).await?;
         let scopes = scopes_for(caller, &user, &draft.scopes)?;
@@ -84,11 +81,9 @@ impl Auth {
         match self.store.insert_api_key(&key, &text.hash(), once).await? {
             Outcome::Done(_) => {
                 tracing::info!(user_id = %key.user_id, api_key_id = %key.id, "API key created");
-                Ok(Made::Now(plain))
+                Ok(plain)
             }
-            Outcome::Replayed(sealed) => {
-                Ok(Made::Before(self.seal.open(&about.unwrap_or_default(), &sealed)?))
-            }
+            Outcome::Replayed(sealed) => Ok(self.seal.open(&about.unwrap_or_default(), &sealed)?),
             Outcome::Mismatch => Err(Error::RequestIdReused),
         }
     }
@@ -130,7 +125,8 @@ impl Auth {
             return Err(Error::ApiKeyRefused);
         }
         self.note_use(&owned.key, now);
-        let permissions = permissions::granted(&owned.roles, &owned.key.scopes, contract::permissions());
+        let permissions =
+            permissions::granted(&owned.roles, &owned.key.scopes, contract::permissions());
         let ApiKey { id, user_id, name, expires_at, .. } = owned.key;
         Ok(Verified { id, user_id, name, roles: owned.roles, permissions, expires_at })
     }

@@ -2,13 +2,15 @@
 
 use lightning_mesh::{clock::Timestamp, identity::Caller};
 
-use super::{Auth, scopes_for, sessions::{Tokens, session_of}};
+use super::{
+    Auth, scopes_for,
+    sessions::{Tokens, session_of},
+};
 use crate::{
     Error, contract,
     domain::{
         codes::{Code, Demand},
-        permissions,
-        redirects,
+        permissions, redirects,
         sessions::{RefreshToken, Session, Worth},
         users::User,
     },
@@ -44,8 +46,8 @@ impl Auth {
             values.push(("state", &demand.state));
         }
         values.push(("iss", &self.config.issuer));
-        let redirect_to =
-            redirects::with_query(&demand.redirect_uri, &values).ok_or(Error::Row { what: "address" })?;
+        let redirect_to = redirects::with_query(&demand.redirect_uri, &values)
+            .ok_or(Error::Row { what: "address" })?;
         self.store.insert_code(&code).await?;
         Ok(Grant { code: text, redirect_to })
     }
@@ -109,7 +111,8 @@ impl Auth {
         let user = self.acting_user(&session.user_id).await?;
         let scopes = narrower(&user, &session, scope)?;
         let lifetime = self.lifetime();
-        let (refreshed, next) = session.refreshed(&token, lifetime, now).ok_or(Error::GrantInvalid)?;
+        let (refreshed, next) =
+            session.refreshed(&token, lifetime, now).ok_or(Error::GrantInvalid)?;
         if !self.store.refresh_session(&refreshed).await? {
             // Somebody else used the same token between the two looks.
             self.live_session(&token, now).await?;

@@ -88,7 +88,8 @@ impl Auth {
     ) -> Result<Tokens, Error> {
         let contract = contract::permissions();
         let whole = permissions::granted(&user.roles, &session.scopes, contract);
-        let granted = if scopes.is_empty() { whole } else { permissions::intersection(&whole, scopes) };
+        let granted =
+            if scopes.is_empty() { whole } else { permissions::intersection(&whole, scopes) };
         Ok(Tokens {
             access_token: self.signing.access_token(user, session, &granted, now)?,
             refresh_token: refresh_token.expose(),

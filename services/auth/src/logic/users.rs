@@ -1,19 +1,19 @@
 //! Registering, reading and changing users.
 
-use lightning_mesh::{config::Secret, etag, identity::Caller};
+use lightning_mesh::{clock::Clock, config::Secret, etag, identity::Caller};
 
 use super::{Auth, is_local, may_grant};
 use crate::{
-    Error,
+    Error, NewUser,
     config::Registration,
     contract,
     domain::{
         UserId,
         permissions::{self, Role},
-        users::{Change, Draft, User},
+        users::{Change, Draft, User, roles_of},
     },
-    passwords,
-    store::{Changed, Slice},
+    passwords::{self, Passwords},
+    store::{Changed, Slice, Store},
 };
 
 /// How often a change is tried again when others change the same user, before it is given up.
@@ -44,7 +44,8 @@ impl Auth {
     ) -> Result<User, Error> {
         let is_first = self.store.users().await? == 0;
         let roles = self.roles_for(caller, &draft, is_first)?;
-        passwords::check(password.expose(), &draft.username, &draft.email).map_err(Error::PasswordWeak)?;
+        passwords::check(password.expose(), &draft.username, &draft.email)
+            .map_err(Error::PasswordWeak)?;
         let hash = self.passwords.hash(password).await?;
         if is_first {
             let user = draft.clone().into_user(UserId::generate(), roles, self.clock.now());
@@ -67,13 +68,19 @@ impl Auth {
     }
 
     /// The roles that a new user gets, or why the caller may not register one.
-    fn roles_for(&self, caller: &Caller, draft: &Draft, is_first: bool) -> Result<Vec<Role>, Error> {
+    fn roles_for(
+        &self,
+        caller: &Caller,
+        draft: &Draft,
+        is_first: bool,
+    ) -> Result<Vec<Role>, Error> {
         if is_first {
             let may = is_local(caller) || caller.is_service() || caller.permits("auth.write");
             return if may { Ok(vec![Role::Admin]) } else { Err(Error::FirstUserElsewhere) };
         }
         if !is_local(caller) && caller.permits("auth.write") {
-            let roles = if draft.roles.is_empty() { vec![Role::Viewer] } else { draft.roles.clone() };
+            let roles =
+                if draft.roles.is_empty() { vec![Role::Viewer] } else { draft.roles.clone() };
             may_grant(caller, &roles)?;
             return Ok(roles);
         }
@@ -141,7 +148,8 @@ impl Auth {
             Some(id) => Some(self.user(id).await?),
             None => None,
         };
-        let subject = user.as_ref().map_or_else(|| caller.subject.clone(), |user| user.id.to_string());
+        let subject =
+            user.as_ref().map_or_else(|| caller.subject.clone(), |user| user.id.to_string());
         let name = user.as_ref().map_or_else(|| caller.name.clone(), |user| user.name().to_owned());
         let (roles, permissions) = (caller.roles.clone(), caller.permissions.clone());
         Ok(Profile { subject, name, user, roles, permissions })
@@ -157,7 +165,9 @@ impl Auth {
         let contract = contract::permissions();
         if !contract.iter().any(|known| known == permission) {
             let shown: String = permission.chars().take(100).collect();
-            return Err(Error::ScopeInvalid { what: format!("no method needs a permission {shown:?}") });
+            return Err(Error::ScopeInvalid {
+                what: format!("no method needs a permission {shown:?}"),
+            });
         }
         if user_id.is_empty() || caller.user_id() == Some(user_id) {
             return Ok(self.verdict_of_caller(caller, permission));
@@ -180,22 +190,52 @@ impl Auth {
             (true, false) => Verdict { allowed: true, reason: format!("{} may", caller.subject) },
             (false, true) => Verdict {
                 allowed: false,
-                reason: format!("{}, but the scopes of this credential leave it out", by_role.reason),
+                reason: format!(
+                    "{}, but the scopes of this credential leave it out",
+                    by_role.reason
+                ),
             },
         }
     }
 }
 
+/// Creates a user for the command line, whose user owns the machine and needs no further authority.
+pub(crate) async fn create(store: &Store, clock: &Clock, user: NewUser) -> Result<UserId, Error> {
+    let roles = roles_of(&user.roles).map_err(|role| Error::RoleUnknown { role })?;
+    let draft = Draft::try_new(&user.username, &user.email, &user.display_name, roles)
+        .map_err(Error::user_invalid)?;
+    passwords::check(user.password.expose(), &draft.username, &draft.email)
+        .map_err(Error::PasswordWeak)?;
+    let hash = Passwords::new(1, 0).hash(&user.password).await?;
+    let (id, now) = (UserId::generate(), clock.now());
+    let first = draft.clone().into_user(id.clone(), vec![Role::Admin], now);
+    if !store.insert_first_user(&first, &hash).await? {
+        let roles = if draft.roles.is_empty() { vec![Role::Viewer] } else { draft.roles.clone() };
+        store.insert_user(&draft.into_user(id.clone(), roles, now), &hash).await?;
+    }
+    Ok(id)
+}
+
 fn verdict(roles: &[Role], permission: &str) -> Verdict {
     let holds = |role: &Role| {
-        permissions::allows(&permissions::granted(&[*role], &[], contract::permissions()), permission)
+        permissions::allows(
+            &permissions::granted(&[*role], &[], contract::permissions()),
+            permission,
+        )
     };
     match roles.iter().find(|role| holds(role)) {
-        Some(role) => Verdict { allowed: true, reason: format!("the role {} holds it", role.name()) },
-        None if roles.is_empty() => Verdict { allowed: false, reason: "there is no role".to_owned() },
+        Some(role) => {
+            Verdict { allowed: true, reason: format!("the role {} holds it", role.name()) }
+        }
+        None if roles.is_empty() => {
+            Verdict { allowed: false, reason: "there is no role".to_owned() }
+        }
         None => {
             let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
-            Verdict { allowed: false, reason: format!("none of the roles holds it: {}", names.join(", ")) }
+            Verdict {
+                allowed: false,
+                reason: format!("none of the roles holds it: {}", names.join(", ")),
+            }
         }
     }
 }

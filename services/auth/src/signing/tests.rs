@@ -38,9 +38,10 @@ fn tokens_are_verified_with_the_published_keys() {
     validation.set_audience(&["lightning"]);
     validation.set_issuer(&["http://localhost:8006"]);
     validation.validate_exp = false;
-    let claims = jsonwebtoken::decode::<Value>(&token, &DecodingKey::from_jwk(jwk).unwrap(), &validation)
-        .unwrap()
-        .claims;
+    let claims =
+        jsonwebtoken::decode::<Value>(&token, &DecodingKey::from_jwk(jwk).unwrap(), &validation)
+            .unwrap()
+            .claims;
     assert_eq!(claims["sub"], user.id.as_str());
     assert_eq!(claims["sid"], session.id.as_str());
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 300);

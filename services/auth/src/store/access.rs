@@ -24,7 +24,8 @@ const REVISION: &str = "SELECT revision FROM access WHERE id = 1";
 
 const USERS: &str = "SELECT COUNT(*) AS users FROM users";
 
-const REVOKED: &str = "SELECT id FROM sessions WHERE end_time > $1 ORDER BY end_time DESC, id LIMIT $2";
+const REVOKED: &str =
+    "SELECT id FROM sessions WHERE end_time > $1 ORDER BY end_time DESC, id LIMIT $2";
 
 impl Store {
     /// Reads the state; sessions that ended up to `since` are left out.

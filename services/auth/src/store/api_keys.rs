@@ -32,7 +32,8 @@ macro_rules! select {
 
 const GET: &str = select!("WHERE id = $1");
 
-const BY_HASH: &str = "SELECT k.id, k.user_id, k.name, k.prefix, k.scopes, k.expire_time, k.last_use_time,
+const BY_HASH: &str =
+    "SELECT k.id, k.user_id, k.name, k.prefix, k.scopes, k.expire_time, k.last_use_time,
         k.create_time, u.roles, u.disabled
     FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.key_hash = $1";
 
@@ -56,7 +57,8 @@ const LOCK_OWNER: &str = "UPDATE users SET revision = revision WHERE id = $1";
 const ONLY_BELOW_LIMIT: &str = "UPDATE users SET revision = revision WHERE id = $1
     AND (SELECT COUNT(*) FROM api_keys WHERE user_id = $1) < $2";
 
-const INSERT: &str = "INSERT INTO api_keys (id, user_id, name, prefix, key_hash, scopes, expire_time, create_time)
+const INSERT: &str =
+    "INSERT INTO api_keys (id, user_id, name, prefix, key_hash, scopes, expire_time, create_time)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 const DELETE: &str = "DELETE FROM api_keys WHERE id = $1";
@@ -123,7 +125,9 @@ impl Store {
             Err(StoreError::Unexpected { statement: 0, .. }) => {
                 Err(Error::UserNotFound { id: owner.to_owned() })
             }
-            Err(StoreError::Unexpected { .. }) => Err(Error::TooManyApiKeys { limit: MAX_PER_USER }),
+            Err(StoreError::Unexpected { .. }) => {
+                Err(Error::TooManyApiKeys { limit: MAX_PER_USER })
+            }
             Err(error) => Err(error.into()),
         }
     }

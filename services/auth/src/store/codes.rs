@@ -9,11 +9,13 @@ use crate::{
     domain::{SessionId, UserId, codes::Code, sessions::Session},
 };
 
-const GET: &str = "SELECT hash, user_id, session_id, client_id, redirect_uri, challenge, scopes, create_time,
+const GET: &str =
+    "SELECT hash, user_id, session_id, client_id, redirect_uri, challenge, scopes, create_time,
         expire_time, issued_session_id
     FROM codes WHERE hash = $1";
 
-const INSERT: &str = "INSERT INTO codes (hash, user_id, session_id, client_id, redirect_uri, challenge, scopes,
+const INSERT: &str =
+    "INSERT INTO codes (hash, user_id, session_id, client_id, redirect_uri, challenge, scopes,
         create_time, expire_time)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 

@@ -46,13 +46,14 @@ const REFRESH: &str = "UPDATE sessions
 
 const END: &str = "UPDATE sessions SET end_time = $2 WHERE id = $1 AND end_time IS NULL";
 
-pub(super) const END_OF_USER: &str =
-    "UPDATE sessions SET end_time = $2 WHERE user_id = $1 AND end_time IS NULL AND expire_time > $2";
+pub(super) const END_OF_USER: &str = "UPDATE sessions SET end_time = $2 WHERE user_id = $1 AND end_time IS NULL AND expire_time > $2";
 
-const EXCESS: &str = "SELECT id FROM sessions WHERE user_id = $1 AND end_time IS NULL AND expire_time > $2
+const EXCESS: &str =
+    "SELECT id FROM sessions WHERE user_id = $1 AND end_time IS NULL AND expire_time > $2
     ORDER BY create_time DESC, id DESC LIMIT 100 OFFSET $3";
 
-const COUNT: &str = "SELECT COUNT(*) AS sessions FROM sessions WHERE end_time IS NULL AND expire_time > $1";
+const COUNT: &str =
+    "SELECT COUNT(*) AS sessions FROM sessions WHERE end_time IS NULL AND expire_time > $1";
 
 pub(super) const FORGET: &str = "DELETE FROM sessions WHERE expire_time < $1 OR end_time < $1";
 

@@ -6,7 +6,10 @@ use lightning_store::{Error as StoreError, Expect, Params, Row, params};
 use super::{Slice, Store, bounds, decisive, list, sessions, unlist};
 use crate::{
     Error,
-    domain::{UserId, users::{self, User}},
+    domain::{
+        UserId,
+        users::{self, User},
+    },
 };
 
 /// A user and what proves that it is them.
@@ -65,7 +68,8 @@ const ONLY_WITHOUT_USERS: &str =
 const ONLY_WITH_ANOTHER_ADMIN: &str = "UPDATE access SET revision = revision WHERE id = 1
     AND EXISTS (SELECT 1 FROM users WHERE acting_admin = 1 AND id <> $1)";
 
-const INSERT: &str = "INSERT INTO users (id, username, email, email_key, display_name, roles, acting_admin,
+const INSERT: &str =
+    "INSERT INTO users (id, username, email, email_key, display_name, roles, acting_admin,
         disabled, password_hash, revision, create_time, update_time)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
@@ -100,13 +104,23 @@ impl Store {
     ) -> Result<Vec<User>, Error> {
         let (time, id) = bounds(slice);
         let sql = if slice.newest_first { NEWEST } else { OLDEST };
-        let params = params![time, id, username.map(str::to_lowercase), email.map(users::email_key), slice.limit];
+        let params = params![
+            time,
+            id,
+            username.map(str::to_lowercase),
+            email.map(users::email_key),
+            slice.limit
+        ];
         let rows = self.0.query(sql, params).await?;
         rows.iter().map(user_of).collect()
     }
 
     /// Keeps the first user. False if there is one already.
-    pub(crate) async fn insert_first_user(&self, user: &User, password_hash: &str) -> Result<bool, Error> {
+    pub(crate) async fn insert_first_user(
+        &self,
+        user: &User,
+        password_hash: &str,
+    ) -> Result<bool, Error> {
         let batch = decisive()
             .then_expect(ONLY_WITHOUT_USERS, params![], Expect::Rows(1))
             .then(INSERT, insert_params(user, password_hash));

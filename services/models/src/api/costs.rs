@@ -9,7 +9,10 @@ use crate::convert;
 
 #[tonic::async_trait]
 impl CostService for Api {
-    async fn get_costs(&self, request: Request<pb::GetCostsRequest>) -> Result<Response<pb::Costs>, Status> {
+    async fn get_costs(
+        &self,
+        request: Request<pb::GetCostsRequest>,
+    ) -> Result<Response<pb::Costs>, Status> {
         let (_, request) = Caller::split(request)?;
         let span = convert::span(&request, self.engine.clock.now())?;
         let costs = self.store.costs(span.start, span.end, span.group_by).await?;

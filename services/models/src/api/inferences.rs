@@ -18,12 +18,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use crate::{
-    convert::inferences as convert,
-    domain::Delta,
-    engine::Event,
-    error::Error,
-};
+use crate::{convert::inferences as convert, domain::Delta, engine::Event, error::Error};
 
 /// The most requests of a batch.
 const MAX_BATCH: usize = 100;
@@ -33,9 +28,13 @@ const PARALLEL: usize = 8;
 
 #[tonic::async_trait]
 impl InferenceService for Api {
-    type StreamInferenceStream = Pin<Box<dyn Stream<Item = Result<pb::InferenceEvent, Status>> + Send>>;
+    type StreamInferenceStream =
+        Pin<Box<dyn Stream<Item = Result<pb::InferenceEvent, Status>> + Send>>;
 
-    async fn infer(&self, request: Request<pb::InferRequest>) -> Result<Response<pb::Inference>, Status> {
+    async fn infer(
+        &self,
+        request: Request<pb::InferRequest>,
+    ) -> Result<Response<pb::Inference>, Status> {
         let (caller, request) = Caller::split(request)?;
         let ask = convert::ask("", request)?;
         let inference = self.engine.infer(&caller, ask).await?;
@@ -48,7 +47,9 @@ impl InferenceService for Api {
     ) -> Result<Response<Self::StreamInferenceStream>, Status> {
         let (caller, request) = Caller::split(request)?;
         let inference = request.inference.ok_or_else(|| {
-            Fault::invalid(Reason::RequestInvalid).message("inference is missing").field("inference", "is missing")
+            Fault::invalid(Reason::RequestInvalid)
+                .message("inference is missing")
+                .field("inference", "is missing")
         })?;
         let ask = convert::ask("inference.", inference)?;
         let running = self.engine.stream(&caller, ask).await?;
@@ -76,7 +77,12 @@ impl InferenceService for Api {
 
 impl Api {
     /// Answers one request of a batch.
-    async fn answer(&self, caller: &Caller, at: &str, request: pb::InferRequest) -> Result<pb::Inference, Error> {
+    async fn answer(
+        &self,
+        caller: &Caller,
+        at: &str,
+        request: pb::InferRequest,
+    ) -> Result<pb::Inference, Error> {
         let ask = convert::ask(at, request)?;
         convert::inference(Box::pin(self.engine.infer(caller, ask)).await?)
     }
@@ -87,7 +93,9 @@ fn event_of(event: Result<Event, Error>) -> Option<Result<pb::InferenceEvent, St
     let event = match event {
         Ok(Event::Delta(Delta::Text(text))) => Ok(inference_event::Event::Delta(text)),
         Ok(Event::Delta(Delta::ToolCall { .. } | Delta::End { .. })) => return None,
-        Ok(Event::Done(inference)) => convert::inference(*inference).map(inference_event::Event::Done),
+        Ok(Event::Done(inference)) => {
+            convert::inference(*inference).map(inference_event::Event::Done)
+        }
         Err(error) => Err(error),
     };
     Some(event.map(|event| pb::InferenceEvent { event: Some(event) }).map_err(Status::from))

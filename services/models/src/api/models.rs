@@ -16,7 +16,10 @@ use crate::{convert, error::Error, store::Inserted};
 
 #[tonic::async_trait]
 impl ModelService for Api {
-    async fn get_model(&self, request: Request<pb::GetModelRequest>) -> Result<Response<pb::Model>, Status> {
+    async fn get_model(
+        &self,
+        request: Request<pb::GetModelRequest>,
+    ) -> Result<Response<pb::Model>, Status> {
         let (_, request) = Caller::split(request)?;
         if request.id.is_empty() {
             return Err(Error::ModelNotFound { model: request.id }.into());
@@ -30,8 +33,10 @@ impl ModelService for Api {
         request: Request<pb::ListModelsRequest>,
     ) -> Result<Response<pb::ListModelsResponse>, Status> {
         let (_, request) = Caller::split(request)?;
-        let filter = Filter::parse(&request.filter, &["provider", "source"]).map_err(Fault::from)?;
-        let page = Page::parse(request.page_size, &request.page_token, "", &request.filter, &["id"]);
+        let filter =
+            Filter::parse(&request.filter, &["provider", "source"]).map_err(Fault::from)?;
+        let page =
+            Page::parse(request.page_size, &request.page_token, "", &request.filter, &["id"]);
         let page = page.map_err(Fault::from)?;
         let after = page.after_key().and_then(|key| key.first()).map_or("", String::as_str);
         let (provider, source) = (filter.get("provider"), filter.get("source"));
@@ -65,12 +70,17 @@ impl ModelService for Api {
             Inserted::New => Ok(Response::new(reply)),
             Inserted::Replayed(reply) => {
                 let reply = pb::Model::decode(reply.as_slice());
-                Ok(Response::new(reply.map_err(|_| Error::Damaged("a kept answer does not decode"))?))
+                Ok(Response::new(
+                    reply.map_err(|_| Error::Damaged("a kept answer does not decode"))?,
+                ))
             }
         }
     }
 
-    async fn delete_model(&self, request: Request<pb::DeleteModelRequest>) -> Result<Response<()>, Status> {
+    async fn delete_model(
+        &self,
+        request: Request<pb::DeleteModelRequest>,
+    ) -> Result<Response<()>, Status> {
         let (_, request) = Caller::split(request)?;
         self.engine.registry.delete(&request.id).await?;
         Ok(Response::new(()))

@@ -34,7 +34,8 @@ impl OpenAiService for Api {
         let (caller, request) = Caller::split(request)?;
         let asked = chat::read(&open_ai::body(request.body)).map_err(open_ai::refuse)?;
         if !asked.stream {
-            let inference = Box::pin(self.engine.infer(&caller, asked.ask)).await.map_err(open_ai::refuse)?;
+            let inference =
+                Box::pin(self.engine.infer(&caller, asked.ask)).await.map_err(open_ai::refuse)?;
             let body = Ok(chat::completion(inference));
             return Ok(Response::new(stream::iter([body]).boxed()));
         }
@@ -48,7 +49,11 @@ impl OpenAiService for Api {
     ) -> Result<Response<HttpBody>, Status> {
         let (caller, request) = Caller::split(request)?;
         let asked = embeddings::read(&open_ai::body(request.body)).map_err(open_ai::refuse)?;
-        let embedded = self.engine.embed(&caller, &asked.model, asked.request).await.map_err(open_ai::refuse)?;
+        let embedded = self
+            .engine
+            .embed(&caller, &asked.model, asked.request)
+            .await
+            .map_err(open_ai::refuse)?;
         Ok(Response::new(embeddings::list(embedded, asked.encoding)))
     }
 }

@@ -63,31 +63,53 @@ pub(crate) fn ask(at: &str, request: pb::InferRequest) -> Result<Ask, Fault> {
     Ok(Ask { model, request })
 }
 
-fn messages(at: &str, given: Vec<pb::Message>, prompt: String, violations: &mut Violations) -> Vec<Message> {
+fn messages(
+    at: &str,
+    given: Vec<pb::Message>,
+    prompt: String,
+    violations: &mut Violations,
+) -> Vec<Message> {
     let field = format!("{at}messages");
     if given.is_empty() {
         violations.check(!prompt.is_empty(), field, "must not be empty unless prompt is given");
         return vec![Message::text(Role::User, prompt)];
     }
-    violations.check(prompt.is_empty(), format!("{at}prompt"), "must be empty when messages are given");
-    violations.check(given.len() <= MAX_MESSAGES, field.clone(), "must have at most 1,000 messages");
+    violations.check(
+        prompt.is_empty(),
+        format!("{at}prompt"),
+        "must be empty when messages are given",
+    );
+    violations.check(
+        given.len() <= MAX_MESSAGES,
+        field.clone(),
+        "must have at most 1,000 messages",
+    );
     let each = given.into_iter().take(MAX_MESSAGES).enumerate();
     each.map(|(place, given)| message(&format!("{field}[{place}]."), given, violations)).collect()
 }
 
 fn message(at: &str, given: pb::Message, violations: &mut Violations) -> Message {
     let role = Role::parse(&given.role);
-    violations.check(role.is_some(), format!("{at}role"), "must be system, user, assistant or tool");
+    violations.check(
+        role.is_some(),
+        format!("{at}role"),
+        "must be system, user, assistant or tool",
+    );
     let role = role.unwrap_or(Role::User);
     let tool_calls: Vec<ToolCall> = given
         .tool_calls
         .into_iter()
         .map(|call| {
             let arguments = json::from_struct(&call.arguments.unwrap_or_default());
-            ToolCall { id: call.id, name: call.name, arguments: Value::Object(arguments).to_string() }
+            ToolCall {
+                id: call.id,
+                name: call.name,
+                arguments: Value::Object(arguments).to_string(),
+            }
         })
         .collect();
-    let message = Message { role, content: given.content, tool_calls, tool_call_id: given.tool_call_id };
+    let message =
+        Message { role, content: given.content, tool_calls, tool_call_id: given.tool_call_id };
     check_message(at, &message, violations);
     message
 }
@@ -96,10 +118,22 @@ fn message(at: &str, given: pb::Message, violations: &mut Violations) -> Message
 pub(crate) fn check_message(at: &str, message: &Message, violations: &mut Violations) {
     let calls = &message.tool_calls;
     let by_assistant = message.role == Role::Assistant;
-    violations.check(by_assistant || calls.is_empty(), format!("{at}tool_calls"), "belong to an assistant's message");
-    violations.check(calls.len() <= MAX_TOOLS, format!("{at}tool_calls"), "must have at most 128 calls");
+    violations.check(
+        by_assistant || calls.is_empty(),
+        format!("{at}tool_calls"),
+        "belong to an assistant's message",
+    );
+    violations.check(
+        calls.len() <= MAX_TOOLS,
+        format!("{at}tool_calls"),
+        "must have at most 128 calls",
+    );
     for (place, call) in calls.iter().take(MAX_TOOLS).enumerate() {
-        violations.check(is_tool_name(&call.name), format!("{at}tool_calls[{place}].name"), TOOL_NAME);
+        violations.check(
+            is_tool_name(&call.name),
+            format!("{at}tool_calls[{place}].name"),
+            TOOL_NAME,
+        );
     }
     let answers = !message.tool_call_id.is_empty();
     let path = format!("{at}tool_call_id");
@@ -170,7 +204,8 @@ pub(crate) fn check_schema(path: String, schema: &Value, violations: &mut Violat
 
 /// Writes an answer. Fails if a tool call's arguments are no JSON object, which models get wrong.
 pub(crate) fn inference(inference: Inference) -> Result<pb::Inference, Error> {
-    let Inference { id, model, provider, answer, structured, usage, cost, latency, create_time } = inference;
+    let Inference { id, model, provider, answer, structured, usage, cost, latency, create_time } =
+        inference;
     let calls = answer.tool_calls.into_iter().map(|call| tool_call(&model, call));
     let tool_calls = calls.collect::<Result<Vec<_>, _>>()?;
     Ok(pb::Inference {
@@ -192,13 +227,16 @@ pub(crate) fn inference(inference: Inference) -> Result<pb::Inference, Error> {
     })
 }
 
-
 fn tool_call(model: &str, call: ToolCall) -> Result<pb::ToolCall, Error> {
     let text = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
     let arguments = match serde_json::from_str(text) {
         Ok(Value::Object(arguments)) => json::to_struct(arguments),
-        Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) | Err(_) => {
-            let problem = format!("the arguments of its call of {:?} are not a JSON object", call.name);
+        Ok(
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_),
+        )
+        | Err(_) => {
+            let problem =
+                format!("the arguments of its call of {:?} are not a JSON object", call.name);
             return Err(Error::AnswerInvalid { model: model.to_owned(), problem });
         }
     };

@@ -13,7 +13,11 @@ pub(crate) fn registration(request: pb::RegisterModelRequest) -> Result<Registra
     let short = |text: &str| text.chars().count() <= 200;
     violations.check(short(&request.name), "name", "must have at most 200 characters");
     violations.check(!request.provider.is_empty(), "provider", "must name a configured provider");
-    violations.check(short(&request.upstream_model), "upstream_model", "must have at most 200 characters");
+    violations.check(
+        short(&request.upstream_model),
+        "upstream_model",
+        "must have at most 200 characters",
+    );
     let capabilities = capabilities(&request.capabilities, &mut violations);
     let context_window = u32::try_from(request.context_window).unwrap_or(0);
     violations.check(request.context_window >= 0, "context_window", "must be 0 (unknown) or more");

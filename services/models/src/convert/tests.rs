@@ -15,7 +15,12 @@ fn fields(fault: &Fault) -> Vec<String> {
     let text = format!("{fault:?}");
     let start = text.find("fields: ").expect("fields") + "fields: ".len();
     let end = text[start..].find(", source").expect("source") + start;
-    text[start..end].split("(\"").skip(1).filter_map(|part| part.split('"').next()).map(str::to_owned).collect()
+    text[start..end]
+        .split("(\"")
+        .skip(1)
+        .filter_map(|part| part.split('"').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -34,23 +39,35 @@ fn violations_name_their_fields() {
     check(pb::InferRequest { messages: vec![user("a")], ..base() }, &["inference.prompt"]);
     check(pb::InferRequest { model: "a b".to_owned(), ..base() }, &["inference.model"]);
     check(pb::InferRequest { temperature: Some(2.1), ..base() }, &["inference.temperature"]);
-    check(pb::InferRequest { temperature: Some(f64::NAN), top_p: Some(0.0), ..base() }, &[
-        "inference.temperature",
-        "inference.top_p",
-    ]);
-    check(pb::InferRequest { max_output_tokens: Some(-1), ..base() }, &["inference.max_output_tokens"]);
+    check(
+        pb::InferRequest { temperature: Some(f64::NAN), top_p: Some(0.0), ..base() },
+        &["inference.temperature", "inference.top_p"],
+    );
+    check(
+        pb::InferRequest { max_output_tokens: Some(-1), ..base() },
+        &["inference.max_output_tokens"],
+    );
     check(pb::InferRequest { stop: vec![String::new()], ..base() }, &["inference.stop"]);
     check(pb::InferRequest { stop: vec!["a".to_owned(); 9], ..base() }, &["inference.stop"]);
-    check(pb::InferRequest { tools: vec![tool("a b", json!({}))], ..base() }, &["inference.tools[0].name"]);
-    check(pb::InferRequest { tools: vec![tool("a", json!({})), tool("a", json!({}))], ..base() }, &[
-        "inference.tools[1].name",
-    ]);
-    check(pb::InferRequest { tools: vec![tool("a", json!({"type": 3}))], ..base() }, &[
-        "inference.tools[0].parameters",
-    ]);
-    check(pb::InferRequest { response_schema: Some(json::to_struct(json!({"type": "nope"}))), ..base() }, &[
-        "inference.response_schema",
-    ]);
+    check(
+        pb::InferRequest { tools: vec![tool("a b", json!({}))], ..base() },
+        &["inference.tools[0].name"],
+    );
+    check(
+        pb::InferRequest { tools: vec![tool("a", json!({})), tool("a", json!({}))], ..base() },
+        &["inference.tools[1].name"],
+    );
+    check(
+        pb::InferRequest { tools: vec![tool("a", json!({"type": 3}))], ..base() },
+        &["inference.tools[0].parameters"],
+    );
+    check(
+        pb::InferRequest {
+            response_schema: Some(json::to_struct(json!({"type": "nope"}))),
+            ..base()
+        },
+        &["inference.response_schema"],
+    );
     let message = |role: &str, id: &str| pb::Message {
         role: role.to_owned(),
         tool_call_id: id.to_owned(),
@@ -77,11 +94,21 @@ fn registrations_are_checked() {
         let fault = models::registration(request.clone()).expect_err("a refusal");
         assert_eq!(fields(&fault), expected, "{request:?}");
     };
-    let base = || pb::RegisterModelRequest { id: "m".to_owned(), provider: "p".to_owned(), ..Default::default() };
+    let base = || pb::RegisterModelRequest {
+        id: "m".to_owned(),
+        provider: "p".to_owned(),
+        ..Default::default()
+    };
     check(pb::RegisterModelRequest::default(), &["id", "provider"]);
-    check(pb::RegisterModelRequest { capabilities: vec!["chat".into(), "sing".into()], ..base() }, &["capabilities[1]"]);
+    check(
+        pb::RegisterModelRequest { capabilities: vec!["chat".into(), "sing".into()], ..base() },
+        &["capabilities[1]"],
+    );
     check(pb::RegisterModelRequest { context_window: -1, ..base() }, &["context_window"]);
-    check(pb::RegisterModelRequest { input_price_per_million: -1.0, ..base() }, &["input_price_per_million"]);
+    check(
+        pb::RegisterModelRequest { input_price_per_million: -1.0, ..base() },
+        &["input_price_per_million"],
+    );
     let model = models::registration(base()).expect("a model");
     assert_eq!((model.name.as_str(), model.upstream.as_str()), ("m", "m"));
 }
@@ -96,7 +123,10 @@ fn spans_have_defaults_and_an_order() {
     let check = |request: pb::GetCostsRequest, expected: &str| {
         assert_eq!(fields(&span_of(request).expect_err("a refusal")), [expected]);
     };
-    check(pb::GetCostsRequest { start_time: Some(now.to_proto()), ..Default::default() }, "start_time");
+    check(
+        pb::GetCostsRequest { start_time: Some(now.to_proto()), ..Default::default() },
+        "start_time",
+    );
     check(pb::GetCostsRequest { group_by: "week".to_owned(), ..Default::default() }, "group_by");
     let broken = Some(prost_types::Timestamp { seconds: 0, nanos: -1 });
     check(pb::GetCostsRequest { end_time: broken, ..Default::default() }, "end_time");

@@ -151,7 +151,9 @@ impl Role {
 
     /// From the word.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::System, Self::User, Self::Assistant, Self::Tool].into_iter().find(|role| role.as_str() == text)
+        [Self::System, Self::User, Self::Assistant, Self::Tool]
+            .into_iter()
+            .find(|role| role.as_str() == text)
     }
 }
 
@@ -242,6 +244,10 @@ impl ChatAnswer {
 impl ChatRequest {
     /// The last message that the user wrote.
     pub(crate) fn input(&self) -> &str {
-        self.messages.iter().rev().find(|message| message.role == Role::User).map_or("", |m| &m.content)
+        self.messages
+            .iter()
+            .rev()
+            .find(|message| message.role == Role::User)
+            .map_or("", |m| &m.content)
     }
 }

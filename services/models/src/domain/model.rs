@@ -73,8 +73,9 @@ pub(crate) struct Registration {
 impl ModelId {
     /// Takes an id within the alphabet, or nothing.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let allowed =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'/' | b'-');
+        let allowed = |byte: u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'/' | b'-')
+        };
         let fits = (1..=128).contains(&text.len()) && text.bytes().all(allowed);
         // "." and ".." are path segments that clients fold away.
         (fits && text != "." && text != "..").then(|| Self(text.to_owned()))

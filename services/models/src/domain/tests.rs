@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn model_ids_keep_to_their_alphabet() {
-    let check = |text: &str, fits: bool| assert_eq!(ModelId::parse(text).is_some(), fits, "{text:?}");
+    let check =
+        |text: &str, fits: bool| assert_eq!(ModelId::parse(text).is_some(), fits, "{text:?}");
     check("scripted-1", true);
     check("openai/gpt-4o:2024", true);
     check("", false);

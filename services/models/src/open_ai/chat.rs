@@ -13,7 +13,8 @@ use super::{Failure, Refusal};
 use crate::{
     convert::inferences::{MAX_MESSAGES, check_message, check_sampling, check_tools},
     domain::{
-        ChatRequest, Delta, Format, Message, ModelId, Role, Sampling, Tool, ToolCall, ToolChoice, Usage,
+        ChatRequest, Delta, Format, Message, ModelId, Role, Sampling, Tool, ToolCall, ToolChoice,
+        Usage,
     },
     engine::{Ask, Event, Head, Inference, Running},
     schema::Schema,
@@ -117,16 +118,23 @@ pub(crate) fn read(body: &Bytes) -> Result<Asked, Failure> {
     let body: Body = super::parse(body)?;
     let model = body.model.unwrap_or_default();
     if !model.is_empty() && ModelId::parse(&model).is_none() {
-        return Err(Refusal::new("model", "must have at most 128 characters of A-Z a-z 0-9 . _ : / -").into());
+        return Err(Refusal::new(
+            "model",
+            "must have at most 128 characters of A-Z a-z 0-9 . _ : / -",
+        )
+        .into());
     }
     if body.n.is_some_and(|n| n != 1) {
-        return Err(Refusal::new("n", "only one choice is offered; leave n out or set it to 1").into());
+        return Err(
+            Refusal::new("n", "only one choice is offered; leave n out or set it to 1").into()
+        );
     }
     let limit = body.max_completion_tokens.or(body.max_tokens);
     let sampling = Sampling {
         temperature: body.temperature,
         top_p: body.top_p,
-        max_output_tokens: limit.map(|most| u32::try_from(most.clamp(0, i64::from(u32::MAX))).unwrap_or(0)),
+        max_output_tokens: limit
+            .map(|most| u32::try_from(most.clamp(0, i64::from(u32::MAX))).unwrap_or(0)),
         stop: match body.stop {
             None => Vec::new(),
             Some(OneOrMany::One(stop)) => vec![stop],
@@ -145,14 +153,27 @@ pub(crate) fn read(body: &Bytes) -> Result<Asked, Failure> {
     let tool_choice = tool_choice(body.tool_choice.as_ref(), &tools)?;
     let format = format(body.response_format.as_ref())?;
     let known: HashSet<&str> = PASSED_ON.into_iter().collect();
-    let extra = body.rest.into_iter().filter(|(key, value)| known.contains(key.as_str()) && !value.is_null());
+    let extra = body
+        .rest
+        .into_iter()
+        .filter(|(key, value)| known.contains(key.as_str()) && !value.is_null());
     Ok(Asked {
         ask: Ask {
             model,
-            request: ChatRequest { messages, sampling, tools, tool_choice, format, extra: extra.collect() },
+            request: ChatRequest {
+                messages,
+                sampling,
+                tools,
+                tool_choice,
+                format,
+                extra: extra.collect(),
+            },
         },
         stream: body.stream.unwrap_or(false),
-        include_usage: body.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
+        include_usage: body
+            .stream_options
+            .and_then(|options| options.include_usage)
+            .unwrap_or(false),
     })
 }
 
@@ -165,16 +186,21 @@ fn messages(given: Vec<WireMessage>) -> Result<Vec<Message>, Refusal> {
             "developer" => Some(Role::System),
             other => Role::parse(other),
         };
-        let refuse = |field: &str, message: &str| Refusal::new(format!("messages[{place}].{field}"), message);
+        let refuse = |field: &str, message: &str| {
+            Refusal::new(format!("messages[{place}].{field}"), message)
+        };
         let calls = given.tool_calls.unwrap_or_default().into_iter().map(|call| ToolCall {
             id: call.id,
             name: call.function.name,
             arguments: call.function.arguments,
         });
         Ok(Message {
-            role: role.ok_or_else(|| refuse("role", "must be system, developer, user, assistant or tool"))?,
-            content: content(given.content)
-                .ok_or_else(|| refuse("content", "must be a text or a list of parts of type text"))?,
+            role: role.ok_or_else(|| {
+                refuse("role", "must be system, developer, user, assistant or tool")
+            })?,
+            content: content(given.content).ok_or_else(|| {
+                refuse("content", "must be a text or a list of parts of type text")
+            })?,
             tool_calls: calls.collect(),
             tool_call_id: given.tool_call_id.unwrap_or_default(),
         })
@@ -187,9 +213,10 @@ fn content(content: Option<Value>) -> Option<String> {
     match content {
         None | Some(Value::Null) => Some(String::new()),
         Some(Value::String(text)) => Some(text),
-        Some(Value::Array(parts)) => {
-            parts.iter().map(|part| part.get("text").and_then(Value::as_str)).collect::<Option<String>>()
-        }
+        Some(Value::Array(parts)) => parts
+            .iter()
+            .map(|part| part.get("text").and_then(Value::as_str))
+            .collect::<Option<String>>(),
         Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => None,
     }
 }
@@ -201,7 +228,9 @@ fn tools(given: Vec<WireTool>) -> Result<Vec<Tool>, Refusal> {
             description: function.description.unwrap_or_default(),
             parameters: function.parameters.filter(|schema| !schema.is_null()),
         }),
-        Some(_) | None => Err(Refusal::new(format!("tools[{place}].type"), "must be function, with its function")),
+        Some(_) | None => {
+            Err(Refusal::new(format!("tools[{place}].type"), "must be function, with its function"))
+        }
     });
     each.collect()
 }
@@ -218,7 +247,9 @@ fn tool_choice(given: Option<&Value>, tools: &[Tool]) -> Result<ToolChoice, Refu
             _ => refuse("must be auto, none, required or a function"),
         },
         Some(other) => match other.pointer("/function/name").and_then(Value::as_str) {
-            Some(name) if tools.iter().any(|tool| tool.name == name) => Ok(ToolChoice::Named(name.to_owned())),
+            Some(name) if tools.iter().any(|tool| tool.name == name) => {
+                Ok(ToolChoice::Named(name.to_owned()))
+            }
             Some(_) => refuse("must name one of the tools"),
             None => refuse("must be auto, none, required or a function"),
         },
@@ -234,10 +265,13 @@ fn format(given: Option<&Value>) -> Result<Format, Refusal> {
             let schema = given.pointer("/json_schema/schema").cloned().unwrap_or(Value::Bool(true));
             Schema::compile(&schema)
                 .map_err(|problem| Refusal::new("response_format.json_schema.schema", problem))?;
-            let name = given.pointer("/json_schema/name").and_then(Value::as_str).unwrap_or("answer");
+            let name =
+                given.pointer("/json_schema/name").and_then(Value::as_str).unwrap_or("answer");
             Ok(Format::Schema { name: name.chars().take(64).collect(), schema })
         }
-        Some(_) | None => Err(Refusal::new("response_format.type", "must be text, json_object or json_schema")),
+        Some(_) | None => {
+            Err(Refusal::new("response_format.type", "must be text, json_object or json_schema"))
+        }
     }
 }
 
@@ -320,7 +354,8 @@ impl Chunk {
     }
 
     fn end(&self, inference: &Inference) -> Vec<HttpBody> {
-        let mut events = vec![event(&self.with(&json!({}), Some(inference.answer.finish.as_str())))];
+        let mut events =
+            vec![event(&self.with(&json!({}), Some(inference.answer.finish.as_str())))];
         if self.include_usage {
             let mut chunk = self.with(&json!({}), None);
             chunk["choices"] = json!([]);

@@ -45,7 +45,8 @@ struct Body {
 pub(crate) fn read(body: &Bytes) -> Result<Asked, Failure> {
     let body: Body = super::parse(body)?;
     let model = body.model.filter(|model| ModelId::parse(model).is_some());
-    let model = model.ok_or_else(|| Refusal::new("model", "must name a model that offers embeddings"))?;
+    let model =
+        model.ok_or_else(|| Refusal::new("model", "must name a model that offers embeddings"))?;
     let encoding = match body.encoding_format.as_deref() {
         None | Some("float") => Encoding::Float,
         Some("base64") => Encoding::Base64,
@@ -59,14 +60,20 @@ pub(crate) fn read(body: &Bytes) -> Result<Asked, Failure> {
 }
 
 fn inputs(input: Value) -> Result<Vec<String>, Refusal> {
-    let refuse = || Refusal::new("input", "must be a text or a list of texts; lists of tokens are not offered");
+    let refuse = || {
+        Refusal::new("input", "must be a text or a list of texts; lists of tokens are not offered")
+    };
     let inputs = match input {
         Value::String(text) => vec![text],
         Value::Array(texts) => texts
             .into_iter()
             .map(|text| match text {
                 Value::String(text) => Ok(text),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Err(refuse()),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Array(_)
+                | Value::Object(_) => Err(refuse()),
             })
             .collect::<Result<_, _>>()?,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return Err(refuse()),
@@ -84,7 +91,8 @@ pub(crate) fn list(embedded: Embedded, encoding: Encoding) -> HttpBody {
         let embedding: Value = match encoding {
             Encoding::Float => vector.into(),
             Encoding::Base64 => {
-                let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+                let bytes: Vec<u8> =
+                    vector.iter().flat_map(|number| number.to_le_bytes()).collect();
                 STANDARD.encode(bytes).into()
             }
         };

@@ -51,13 +51,18 @@ fn bodies_of_sdks_are_read() {
 fn chat_bodies_that_cannot_be_answered_are_refused() {
     let check = |more: Value, param: &str| {
         let mut body = json!({"messages": [{"role": "user", "content": "hi"}]});
-        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
         let status = match chat::read(&bytes(&body)) {
             Ok(_) => panic!("{body} was accepted"),
             Err(failure) => refuse(failure),
         };
         assert_eq!(status.code(), Code::InvalidArgument, "{body}");
-        assert!(status.message().contains(param) || format!("{status:?}").contains(param), "{body}: {status:?}");
+        assert!(
+            status.message().contains(param) || format!("{status:?}").contains(param),
+            "{body}: {status:?}"
+        );
     };
     check(json!({"messages": []}), "messages");
     check(json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}), "content");
@@ -70,7 +75,10 @@ fn chat_bodies_that_cannot_be_answered_are_refused() {
     check(json!({"tools": [{"type": "code"}]}), "tools[0].type");
     check(json!({"tool_choice": "required"}), "tool_choice");
     check(json!({"response_format": {"type": "xml"}}), "response_format");
-    check(json!({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": 1}}}}), "schema");
+    check(
+        json!({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": 1}}}}),
+        "schema",
+    );
 }
 
 #[test]
@@ -84,7 +92,10 @@ fn embedding_bodies_are_read_or_refused() {
         assert_eq!(refused.as_deref(), param, "{body}");
     };
     check(json!({"model": "m", "input": "a"}), None);
-    check(json!({"model": "m", "input": ["a", "b"], "encoding_format": "base64", "user": "x"}), None);
+    check(
+        json!({"model": "m", "input": ["a", "b"], "encoding_format": "base64", "user": "x"}),
+        None,
+    );
     check(json!({"input": "a"}), Some("model"));
     check(json!({"model": "m"}), Some("input"));
     check(json!({"model": "m", "input": []}), Some("input"));

@@ -61,7 +61,10 @@ impl OpenAi {
         let name = &config.name;
         let url = reqwest::Url::parse(&config.base_url)
             .map_err(|error| Error::Config(format!("provider {name:?}: base_url: {error}")))?;
-        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || !url.username().is_empty() {
+        if !matches!(url.scheme(), "http" | "https")
+            || url.query().is_some()
+            || !url.username().is_empty()
+        {
             return Err(Error::Config(format!(
                 "provider {name:?}: base_url must be http:// or https:// without user and query"
             )));
@@ -69,7 +72,8 @@ impl OpenAi {
         if config.timeout.is_zero() {
             return Err(Error::Config(format!("provider {name:?}: timeout must be above zero")));
         }
-        let key = config.key.load().map_err(|source| Error::Key { provider: name.clone(), source })?;
+        let key =
+            config.key.load().map_err(|source| Error::Key { provider: name.clone(), source })?;
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT.min(config.timeout))
             .redirect(reqwest::redirect::Policy::none())
@@ -87,30 +91,45 @@ impl OpenAi {
 }
 
 impl Provider for OpenAi {
-    fn chat(&self, model: &str, request: Arc<ChatRequest>) -> BoxFuture<Result<ChatAnswer, Upstream>> {
+    fn chat(
+        &self,
+        model: &str,
+        request: Arc<ChatRequest>,
+    ) -> BoxFuture<Result<ChatAnswer, Upstream>> {
         let body = wire::chat_body(self.dialect, model, &request, false);
         let link = self.link.clone();
         Box::pin(async move { wire::answer(&link.ask("/chat/completions", &body).await?) })
     }
 
-    fn chat_stream(&self, model: &str, request: Arc<ChatRequest>) -> BoxFuture<Result<DeltaStream, Upstream>> {
+    fn chat_stream(
+        &self,
+        model: &str,
+        request: Arc<ChatRequest>,
+    ) -> BoxFuture<Result<DeltaStream, Upstream>> {
         let body = wire::chat_body(self.dialect, model, &request, true);
         let link = self.link.clone();
         Box::pin(async move {
-            let begun = tokio::time::timeout(link.timeout, link.post("/chat/completions", &body, None));
+            let begun =
+                tokio::time::timeout(link.timeout, link.post("/chat/completions", &body, None));
             let response = begun.await.map_err(|_| Upstream::Timeout)??;
             let deltas: DeltaStream = Box::pin(deltas(response, link.timeout));
             Ok(deltas)
         })
     }
 
-    fn embed(&self, model: &str, request: Arc<EmbedRequest>) -> BoxFuture<Result<Embeddings, Upstream>> {
+    fn embed(
+        &self,
+        model: &str,
+        request: Arc<EmbedRequest>,
+    ) -> BoxFuture<Result<Embeddings, Upstream>> {
         let body = wire::embed_body(model, &request);
         let link = self.link.clone();
         Box::pin(async move {
             let embeddings = wire::embeddings(&link.ask("/embeddings", &body).await?)?;
             if embeddings.vectors.len() != request.inputs.len() {
-                return Err(Upstream::Unreadable("it holds another number of vectors than texts were sent"));
+                return Err(Upstream::Unreadable(
+                    "it holds another number of vectors than texts were sent",
+                ));
             }
             Ok(embeddings)
         })
@@ -132,7 +151,12 @@ impl Link {
     }
 
     /// Sends a body; answers when the server has accepted it. A refusal is read and becomes an error.
-    async fn post(&self, path: &str, body: &Value, timeout: Option<Duration>) -> Result<Response, Upstream> {
+    async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        timeout: Option<Duration>,
+    ) -> Result<Response, Upstream> {
         let mut request = self.client.post(format!("{}{path}", self.base_url)).json(body);
         if let Some(key) = &self.key {
             request = request.bearer_auth(key.expose());
@@ -166,8 +190,17 @@ async fn read(mut response: Response, limit: usize) -> Result<(Vec<u8>, bool), U
 }
 
 /// The pieces of a streamed answer.
-fn deltas(response: Response, pause: Duration) -> impl Stream<Item = Result<Delta, Upstream>> + Send {
-    let state = State { response, pause, events: Events::default(), chunks: wire::Chunks::default(), read: 0 };
+fn deltas(
+    response: Response,
+    pause: Duration,
+) -> impl Stream<Item = Result<Delta, Upstream>> + Send {
+    let state = State {
+        response,
+        pause,
+        events: Events::default(),
+        chunks: wire::Chunks::default(),
+        read: 0,
+    };
     stream::try_unfold(Some(state), |state| async move {
         let Some(mut state) = state else { return Ok(None) };
         let batch = state.next().await?;

@@ -14,8 +14,8 @@ use self::rules::{Action, Rules};
 use super::{BoxFuture, DeltaStream, Provider, Upstream};
 use crate::{
     domain::{
-        ChatAnswer, ChatRequest, Delta, EmbedRequest, Embeddings, FinishReason, Format, Role, Tool, ToolCall,
-        ToolChoice, Usage,
+        ChatAnswer, ChatRequest, Delta, EmbedRequest, Embeddings, FinishReason, Format, Role, Tool,
+        ToolCall, ToolChoice, Usage,
     },
     error::Error,
     schema::{Schema, instance},
@@ -59,18 +59,27 @@ impl Scripted {
 
     /// Rules of a file. `path` is for errors.
     pub(crate) fn from_yaml(path: &str, yaml: &str) -> Result<Self, Error> {
-        let rules = Rules::parse(yaml).map_err(|problem| Error::Rules { path: path.to_owned(), problem })?;
+        let rules = Rules::parse(yaml)
+            .map_err(|problem| Error::Rules { path: path.to_owned(), problem })?;
         Ok(Self(Arc::new(rules)))
     }
 }
 
 impl Provider for Scripted {
-    fn chat(&self, model: &str, request: Arc<ChatRequest>) -> BoxFuture<Result<ChatAnswer, Upstream>> {
+    fn chat(
+        &self,
+        model: &str,
+        request: Arc<ChatRequest>,
+    ) -> BoxFuture<Result<ChatAnswer, Upstream>> {
         let answer = answer(&self.0, model, &request);
         Box::pin(std::future::ready(answer))
     }
 
-    fn chat_stream(&self, model: &str, request: Arc<ChatRequest>) -> BoxFuture<Result<DeltaStream, Upstream>> {
+    fn chat_stream(
+        &self,
+        model: &str,
+        request: Arc<ChatRequest>,
+    ) -> BoxFuture<Result<DeltaStream, Upstream>> {
         let stream = answer(&self.0, model, &request).map(|answer| {
             let deltas: DeltaStream = stream::iter(deltas(answer).into_iter().map(Ok)).boxed();
             deltas
@@ -78,7 +87,11 @@ impl Provider for Scripted {
         Box::pin(std::future::ready(stream))
     }
 
-    fn embed(&self, _model: &str, request: Arc<EmbedRequest>) -> BoxFuture<Result<Embeddings, Upstream>> {
+    fn embed(
+        &self,
+        _model: &str,
+        request: Arc<EmbedRequest>,
+    ) -> BoxFuture<Result<Embeddings, Upstream>> {
         let embeddings = embed::embed(&request);
         Box::pin(std::future::ready(embeddings))
     }
@@ -129,30 +142,44 @@ fn act(rules: &Rules, scene: &Scene<'_>) -> ChatAnswer {
         };
         return called(tool_call(scene, call, &arguments));
     }
-    let said = action.text.as_ref().map(|template| template.render(scene, &values)).unwrap_or_default();
-    let structured = action.structured.as_ref().map(|template| text::render_json(template, scene, &values));
+    let said =
+        action.text.as_ref().map(|template| template.render(scene, &values)).unwrap_or_default();
+    let structured =
+        action.structured.as_ref().map(|template| text::render_json(template, scene, &values));
     let text = match &scene.request.format {
         Format::Text => match structured {
             Some(value) if said.is_empty() => value.to_string(),
             Some(_) | None => said,
         },
         Format::JsonObject => structured.unwrap_or_else(|| json!({"reply": said})).to_string(),
-        Format::Schema { schema, .. } => fitted(schema, action, structured.as_ref(), &said, scene).to_string(),
+        Format::Schema { schema, .. } => {
+            fitted(schema, action, structured.as_ref(), &said, scene).to_string()
+        }
     };
     ChatAnswer { text, ..ChatAnswer::default() }
 }
 
 /// A value that fits the schema and says what the rule wants, as far as both go together.
-fn fitted(schema: &Value, action: &Action, structured: Option<&Value>, said: &str, scene: &Scene<'_>) -> Value {
+fn fitted(
+    schema: &Value,
+    action: &Action,
+    structured: Option<&Value>,
+    said: &str,
+    scene: &Scene<'_>,
+) -> Value {
     let prefer = |name: &str, part: &Value| -> Option<Value> {
         let choices = part.get("enum").and_then(Value::as_array);
         let wanted = structured.and_then(|value| value.get(name));
-        if let Some(wanted) = wanted.filter(|wanted| choices.is_none_or(|all| all.contains(wanted))) {
+        if let Some(wanted) = wanted.filter(|wanted| choices.is_none_or(|all| all.contains(wanted)))
+        {
             return Some(wanted.clone());
         }
         if let Some(choices) = choices {
-            let chosen = action.choose.iter().find(|word| choices.iter().any(|each| each == word.as_str()));
-            return chosen.map(|word| word.as_str().into()).or_else(|| mentioned(choices, scene.input));
+            let chosen =
+                action.choose.iter().find(|word| choices.iter().any(|each| each == word.as_str()));
+            return chosen
+                .map(|word| word.as_str().into())
+                .or_else(|| mentioned(choices, scene.input));
         }
         (is_plain_text(part) && !said.is_empty()).then(|| said.into())
     };
@@ -175,7 +202,8 @@ fn mentioned(choices: &[Value], input: &str) -> Option<Value> {
 
 /// Whether any text is welcome here.
 fn is_plain_text(schema: &Value) -> bool {
-    let bound = ["const", "enum", "pattern", "format", "maxLength", "$ref", "anyOf", "oneOf", "allOf"];
+    let bound =
+        ["const", "enum", "pattern", "format", "maxLength", "$ref", "anyOf", "oneOf", "allOf"];
     schema.get("type").and_then(Value::as_str) == Some("string")
         && bound.iter().all(|keyword| schema.get(keyword).is_none())
 }
@@ -219,7 +247,11 @@ fn arguments(tool: &Tool, scene: &Scene<'_>) -> Value {
 
 fn tool_call(scene: &Scene<'_>, tool: &Tool, arguments: &Value) -> ToolCall {
     let before: usize = scene.request.messages.iter().map(|message| message.tool_calls.len()).sum();
-    ToolCall { id: format!("call_{}", before + 1), name: tool.name.clone(), arguments: arguments.to_string() }
+    ToolCall {
+        id: format!("call_{}", before + 1),
+        name: tool.name.clone(),
+        arguments: arguments.to_string(),
+    }
 }
 
 fn called(call: ToolCall) -> ChatAnswer {
@@ -239,13 +271,26 @@ fn limit(text: &str, request: &ChatRequest) -> (String, FinishReason) {
 
 /// The answer word by word.
 fn deltas(answer: ChatAnswer) -> Vec<Delta> {
-    let mut deltas: Vec<Delta> =
-        answer.text.split_inclusive(char::is_whitespace).map(|word| Delta::Text(word.to_owned())).collect();
+    let mut deltas: Vec<Delta> = answer
+        .text
+        .split_inclusive(char::is_whitespace)
+        .map(|word| Delta::Text(word.to_owned()))
+        .collect();
     for (index, call) in answer.tool_calls.into_iter().enumerate() {
         let begin = (Some(call.id), Some(call.name));
-        deltas.push(Delta::ToolCall { index, id: begin.0, name: begin.1, arguments: String::new() });
+        deltas.push(Delta::ToolCall {
+            index,
+            id: begin.0,
+            name: begin.1,
+            arguments: String::new(),
+        });
         let arguments = call.arguments.split_inclusive(' ').map(str::to_owned);
-        deltas.extend(arguments.map(|arguments| Delta::ToolCall { index, id: None, name: None, arguments }));
+        deltas.extend(arguments.map(|arguments| Delta::ToolCall {
+            index,
+            id: None,
+            name: None,
+            arguments,
+        }));
     }
     deltas.push(Delta::End { finish: answer.finish, usage: answer.usage });
     deltas

@@ -50,10 +50,14 @@ impl<'a> Builder<'a> {
         if let Some(value) = keywords.get("const") {
             return value.clone();
         }
-        if let Some(first) = keywords.get("enum").and_then(Value::as_array).and_then(|values| values.first()) {
+        if let Some(first) =
+            keywords.get("enum").and_then(Value::as_array).and_then(|values| values.first())
+        {
             return first.clone();
         }
-        if let Some(target) = keywords.get("$ref").and_then(Value::as_str).and_then(|path| self.resolve(path)) {
+        if let Some(target) =
+            keywords.get("$ref").and_then(Value::as_str).and_then(|path| self.resolve(path))
+        {
             return self.build(name, target, depth + 1);
         }
         if let Some(merged) = merge_all(keywords) {
@@ -73,7 +77,9 @@ impl<'a> Builder<'a> {
             return self.root.pointer(pointer);
         }
         let definitions = self.root.get("$defs").and_then(Value::as_object)?;
-        definitions.values().find(|each| each.get("$anchor").and_then(Value::as_str) == Some(pointer))
+        definitions
+            .values()
+            .find(|each| each.get("$anchor").and_then(Value::as_str) == Some(pointer))
     }
 
     /// The first branch whose smallest value fits the schema that holds the branches.
@@ -168,10 +174,12 @@ impl<'a> Builder<'a> {
     fn array(&mut self, keywords: &Map<String, Value>, depth: usize) -> Value {
         let least = bound(keywords, "minItems").unwrap_or(0).min(MAX_LENGTH);
         let least = usize::try_from(least).unwrap_or(0);
-        let prefix = keywords.get("prefixItems").and_then(Value::as_array).cloned().unwrap_or_default();
+        let prefix =
+            keywords.get("prefixItems").and_then(Value::as_array).cloned().unwrap_or_default();
         let anything = keywords.get("contains").cloned().unwrap_or(Value::Bool(true));
         let items = keywords.get("items").cloned().unwrap_or_else(|| anything.clone());
-        let least = if keywords.contains_key("contains") { least.max(prefix.len() + 1) } else { least };
+        let least =
+            if keywords.contains_key("contains") { least.max(prefix.len() + 1) } else { least };
         let values = (0..least).map(|place| {
             let schema = prefix.get(place).unwrap_or(&items);
             distinct(self.build("", schema, depth + 1), place, keywords.get("uniqueItems"))
@@ -186,7 +194,9 @@ fn distinct(value: Value, place: usize, unique: Option<&Value>) -> Value {
         (Value::Number(number), Some(Value::Bool(true))) => {
             json!(number.as_i64().unwrap_or(0).saturating_add(i64::try_from(place).unwrap_or(0)))
         }
-        (Value::String(text), Some(Value::Bool(true))) if place > 0 => format!("{text}{place}").into(),
+        (Value::String(text), Some(Value::Bool(true))) if place > 0 => {
+            format!("{text}{place}").into()
+        }
         (value, _) => value,
     }
 }
@@ -282,9 +292,13 @@ fn walk(hir: &Hir, text: &mut String) {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => {}
         HirKind::Literal(literal) => text.push_str(&String::from_utf8_lossy(&literal.0)),
-        HirKind::Class(Class::Unicode(class)) => text.extend(pick(class.ranges().iter().map(|r| (r.start(), r.end())))),
+        HirKind::Class(Class::Unicode(class)) => {
+            text.extend(pick(class.ranges().iter().map(|r| (r.start(), r.end()))))
+        }
         HirKind::Class(Class::Bytes(class)) => {
-            text.extend(pick(class.ranges().iter().map(|r| (char::from(r.start()), char::from(r.end())))));
+            text.extend(pick(
+                class.ranges().iter().map(|r| (char::from(r.start()), char::from(r.end()))),
+            ));
         }
         HirKind::Repetition(repetition) => {
             for _ in 0..u64::from(repetition.min).min(MAX_LENGTH) {
@@ -301,7 +315,10 @@ fn walk(hir: &Hir, text: &mut String) {
 fn pick(ranges: impl Iterator<Item = (char, char)>) -> Option<char> {
     let ranges: Vec<(char, char)> = ranges.collect();
     let within = |wanted: &char| ranges.iter().any(|(start, end)| (start..=end).contains(&wanted));
-    ['a', 'A', '0', '-', ' '].into_iter().find(within).or_else(|| ranges.first().map(|range| range.0))
+    ['a', 'A', '0', '-', ' ']
+        .into_iter()
+        .find(within)
+        .or_else(|| ranges.first().map(|range| range.0))
 }
 
 /// The number nearest to zero within the bounds.
@@ -317,12 +334,18 @@ fn number(keywords: &Map<String, Value>, whole: bool) -> Value {
         value = ((above / step).floor() + 1.0) * step;
     }
     if let Some(most) = limit("maximum").filter(|most| value > *most) {
-        value = if whole || keywords.contains_key("multipleOf") { (most / step).floor() * step } else { most };
+        value = if whole || keywords.contains_key("multipleOf") {
+            (most / step).floor() * step
+        } else {
+            most
+        };
     }
     if let Some(below) = limit("exclusiveMaximum").filter(|below| value >= *below) {
         let lower = limit("minimum").or_else(|| limit("exclusiveMinimum"));
         value = match lower {
-            Some(lower) if !whole && !keywords.contains_key("multipleOf") => f64::midpoint(lower, below),
+            Some(lower) if !whole && !keywords.contains_key("multipleOf") => {
+                f64::midpoint(lower, below)
+            }
             Some(_) | None => ((below / step).ceil() - 1.0) * step,
         };
     }

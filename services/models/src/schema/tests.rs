@@ -11,12 +11,20 @@ fn the_smallest_value_fits_its_schema() {
         let compiled = Schema::compile(&schema).expect("a schema");
         assert!(compiled.fits(&value), "{schema} got {value}");
     };
-    check(json!({"type": "object", "properties": {"intent": {"enum": ["a", "b"]}}, "required": ["intent"]}));
-    check(json!({"type": "object", "required": ["x"], "additionalProperties": {"type": "integer"}}));
+    check(
+        json!({"type": "object", "properties": {"intent": {"enum": ["a", "b"]}}, "required": ["intent"]}),
+    );
+    check(
+        json!({"type": "object", "required": ["x"], "additionalProperties": {"type": "integer"}}),
+    );
     check(json!({"type": "object", "minProperties": 2}));
     check(json!({"type": "array", "minItems": 2, "items": {"type": "boolean"}}));
-    check(json!({"type": "array", "minItems": 3, "uniqueItems": true, "items": {"type": "string"}}));
-    check(json!({"type": "array", "prefixItems": [{"const": 1}, {"type": "string"}], "minItems": 2}));
+    check(
+        json!({"type": "array", "minItems": 3, "uniqueItems": true, "items": {"type": "string"}}),
+    );
+    check(
+        json!({"type": "array", "prefixItems": [{"const": 1}, {"type": "string"}], "minItems": 2}),
+    );
     check(json!({"type": "array", "contains": {"const": 7}}));
     check(json!({"type": "integer", "minimum": 3, "multipleOf": 5}));
     check(json!({"type": "integer", "maximum": -3}));
@@ -28,7 +36,9 @@ fn the_smallest_value_fits_its_schema() {
     check(json!({"type": ["null", "string"]}));
     check(json!({"anyOf": [{"type": "string", "minLength": 2}, {"type": "null"}]}));
     check(json!({"oneOf": [{"type": "integer"}, {"type": "number", "minimum": 3}]}));
-    check(json!({"allOf": [{"type": "object", "properties": {"a": {"const": 1}}}, {"required": ["a"]}]}));
+    check(
+        json!({"allOf": [{"type": "object", "properties": {"a": {"const": 1}}}, {"required": ["a"]}]}),
+    );
     check(json!({"$ref": "#/$defs/x", "$defs": {"x": {"type": "object", "required": ["y"],
         "properties": {"y": {"$ref": "#/$defs/y"}}}, "y": {"enum": [3]}}}));
     check(json!({"properties": {"a": {"type": "string"}}}));

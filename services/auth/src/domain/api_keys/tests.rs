@@ -10,7 +10,9 @@ fn a_key_reads_back_and_a_mistyped_one_does_not() {
     assert_eq!(KeyText::parse(text).unwrap().hash(), key.hash());
     let last = if text.ends_with('0') { "1" } else { "0" };
     let mistyped = format!("{}{last}", &text[..60]);
-    for bad in ["", "lk_", "lk__", &mistyped, &text[..60], &format!("{text}0"), &text.replace('_', "-")] {
+    for bad in
+        ["", "lk_", "lk__", &mistyped, &text[..60], &format!("{text}0"), &text.replace('_', "-")]
+    {
         assert!(KeyText::parse(bad).is_none(), "{bad}");
     }
 }

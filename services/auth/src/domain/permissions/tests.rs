@@ -76,7 +76,11 @@ fn scopes_name_something_of_the_contract_that_is_held() {
     let contract = contract();
     let viewer = Role::Viewer.permissions(&contract);
     let check = |scopes: &[&str], held: &[String], expected: Result<&[&str], ScopeRefusal>| {
-        assert_eq!(check_scopes(&strings(scopes), held, &contract), expected.map(strings), "{scopes:?}");
+        assert_eq!(
+            check_scopes(&strings(scopes), held, &contract),
+            expected.map(strings),
+            "{scopes:?}"
+        );
     };
     let all = strings(&["*"]);
     check(&["models.infer", "agents.*", "agents.*"], &all, Ok(&["agents.*", "models.infer"]));

@@ -2,7 +2,8 @@ use super::{is_allowed, with_query};
 
 #[test]
 fn codes_go_only_to_configured_and_loopback_addresses() {
-    let configured = ["https://app.example/callback".to_owned(), "com.example.app:/done".to_owned()];
+    let configured =
+        ["https://app.example/callback".to_owned(), "com.example.app:/done".to_owned()];
     let check = |uri: &str, expected: bool| {
         assert_eq!(is_allowed(uri, &configured), expected, "{uri}");
     };

@@ -48,7 +48,10 @@ fn a_change_moves_the_revision_and_leaves_the_rest() {
     let change = Change { disabled: Some(true), ..Change::default() };
     let changed = user.changed(change, now).unwrap();
     assert_eq!((changed.revision, changed.updated_at, changed.disabled), (2, now, true));
-    assert_eq!((changed.display_name, changed.roles), (user.display_name.clone(), user.roles.clone()));
+    assert_eq!(
+        (changed.display_name, changed.roles),
+        (user.display_name.clone(), user.roles.clone())
+    );
     let rename = Change { username: Some("eve".to_owned()), ..Change::default() };
     assert_eq!(user.changed(rename, now).unwrap_err().0[0].field, "user.username");
     let same = Change { username: Some("ADA".to_owned()), ..Change::default() };

@@ -34,9 +34,14 @@ pub(super) fn refusal(status: StatusCode, retry_after: Option<Duration>, body: &
             let (message, kind) = explain(body);
             let too_long = kind == "context_length_exceeded"
                 || code == 413
-                || ["context length", "context window", "maximum context", "exceeds the available context"]
-                    .iter()
-                    .any(|words| message.to_lowercase().contains(words));
+                || [
+                    "context length",
+                    "context window",
+                    "maximum context",
+                    "exceeds the available context",
+                ]
+                .iter()
+                .any(|words| message.to_lowercase().contains(words));
             if too_long {
                 Upstream::ContextTooLong { message }
             } else {

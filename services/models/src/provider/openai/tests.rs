@@ -35,12 +35,28 @@ fn refusals_say_what_to_do() {
     check(500, "<html>", "Failed { status: 500");
     check(302, "", "Failed { status: 302");
     check(504, "", "Timeout");
-    check(400, r#"{"error":{"message":"bad tool"}}"#, r#"Rejected { status: 400, message: "bad tool""#);
-    check(404, r#"{"error":"model not found"}"#, r#"Rejected { status: 404, message: "model not found""#);
-    check(422, r#"{"detail":"no such field"}"#, r#"Rejected { status: 422, message: "no such field""#);
+    check(
+        400,
+        r#"{"error":{"message":"bad tool"}}"#,
+        r#"Rejected { status: 400, message: "bad tool""#,
+    );
+    check(
+        404,
+        r#"{"error":"model not found"}"#,
+        r#"Rejected { status: 404, message: "model not found""#,
+    );
+    check(
+        422,
+        r#"{"detail":"no such field"}"#,
+        r#"Rejected { status: 422, message: "no such field""#,
+    );
     check(400, "<html>", r#"Rejected { status: 400, message: "it gave no explanation""#);
     check(400, r#"{"error":{"message":"x","code":"context_length_exceeded"}}"#, "ContextTooLong");
-    check(400, r#"{"error":{"message":"This model's maximum context length is 8"}}"#, "ContextTooLong");
+    check(
+        400,
+        r#"{"error":{"message":"This model's maximum context length is 8"}}"#,
+        "ContextTooLong",
+    );
 }
 
 #[test]
@@ -62,13 +78,26 @@ fn answers_of_many_servers_are_understood() {
         let answer = wire::answer(body.as_bytes()).expect("an answer");
         assert_eq!(answer.text, text, "{body}");
         assert_eq!(answer.finish, finish, "{body}");
-        let found: Vec<_> =
-            answer.tool_calls.iter().map(|call| (call.name.as_str(), call.arguments.as_str())).collect();
+        let found: Vec<_> = answer
+            .tool_calls
+            .iter()
+            .map(|call| (call.name.as_str(), call.arguments.as_str()))
+            .collect();
         assert_eq!(found, calls, "{body}");
     };
     use crate::domain::FinishReason;
-    check(r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#, "hi", FinishReason::Stop, &[]);
-    check(r#"{"choices":[{"message":{"content":null,"refusal":"no"}}]}"#, "no", FinishReason::Stop, &[]);
+    check(
+        r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#,
+        "hi",
+        FinishReason::Stop,
+        &[],
+    );
+    check(
+        r#"{"choices":[{"message":{"content":null,"refusal":"no"}}]}"#,
+        "no",
+        FinishReason::Stop,
+        &[],
+    );
     check(
         r#"{"choices":[{"message":{"content":[{"type":"text","text":"a"},{"text":"b"}]},"finish_reason":"length"}]}"#,
         "ab",

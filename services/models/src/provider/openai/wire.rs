@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Upstream, fault};
 use crate::domain::{
-    ChatAnswer, ChatRequest, Delta, EmbedRequest, Embeddings, FinishReason, Format, Message, ToolCall,
-    ToolChoice, Usage,
+    ChatAnswer, ChatRequest, Delta, EmbedRequest, Embeddings, FinishReason, Format, Message,
+    ToolCall, ToolChoice, Usage,
 };
 
 /// Where servers differ in what they accept.
@@ -95,7 +95,12 @@ pub(super) struct Chunks {
 }
 
 /// The body of a chat completion.
-pub(super) fn chat_body(dialect: Dialect, model: &str, request: &ChatRequest, stream: bool) -> Value {
+pub(super) fn chat_body(
+    dialect: Dialect,
+    model: &str,
+    request: &ChatRequest,
+    stream: bool,
+) -> Value {
     let mut body: Map<String, Value> = request.extra.clone();
     body.insert("model".to_owned(), model.into());
     body.insert("messages".to_owned(), request.messages.iter().map(message).collect());
@@ -122,20 +127,28 @@ pub(super) fn chat_body(dialect: Dialect, model: &str, request: &ChatRequest, st
             json!({"type": "function", "function": function})
         });
         set("tools", Some(tools.collect()));
-        set("tool_choice", match &request.tool_choice {
-            ToolChoice::Auto => None,
-            ToolChoice::None => Some("none".into()),
-            ToolChoice::Required => Some("required".into()),
-            ToolChoice::Named(name) => Some(json!({"type": "function", "function": {"name": name}})),
-        });
+        set(
+            "tool_choice",
+            match &request.tool_choice {
+                ToolChoice::Auto => None,
+                ToolChoice::None => Some("none".into()),
+                ToolChoice::Required => Some("required".into()),
+                ToolChoice::Named(name) => {
+                    Some(json!({"type": "function", "function": {"name": name}}))
+                }
+            },
+        );
     }
-    set("response_format", match &request.format {
-        Format::Text => None,
-        Format::JsonObject => Some(json!({"type": "json_object"})),
-        Format::Schema { name, schema } => {
-            Some(json!({"type": "json_schema", "json_schema": {"name": name, "schema": schema}}))
-        }
-    });
+    set(
+        "response_format",
+        match &request.format {
+            Format::Text => None,
+            Format::JsonObject => Some(json!({"type": "json_object"})),
+            Format::Schema { name, schema } => Some(
+                json!({"type": "json_schema", "json_schema": {"name": name, "schema": schema}}),
+            ),
+        },
+    );
     if stream {
         set("stream", Some(true.into()));
         set("stream_options", Some(json!({"include_usage": true})));
@@ -168,7 +181,8 @@ fn message(message: &Message) -> Value {
 pub(super) fn answer(body: &[u8]) -> Result<ChatAnswer, Upstream> {
     let completion: Completion = serde_json::from_slice(body)
         .map_err(|_| Upstream::Unreadable("it is not a chat completion in JSON"))?;
-    let choice = completion.choices.into_iter().next().ok_or(Upstream::Unreadable("it holds no choice"))?;
+    let choice =
+        completion.choices.into_iter().next().ok_or(Upstream::Unreadable("it holds no choice"))?;
     let piece = choice.message.ok_or(Upstream::Unreadable("its choice holds no message"))?;
     let finish = choice.finish_reason.as_deref().map(FinishReason::parse);
     let calls = piece.tool_calls.unwrap_or_default().into_iter().take(ChatAnswer::MAX_TOOL_CALLS);
@@ -183,7 +197,12 @@ pub(super) fn answer(body: &[u8]) -> Result<ChatAnswer, Upstream> {
         })
         .collect();
     Ok(ChatAnswer {
-        text: piece.content.map(text).filter(|text| !text.is_empty()).or(piece.refusal).unwrap_or_default(),
+        text: piece
+            .content
+            .map(text)
+            .filter(|text| !text.is_empty())
+            .or(piece.refusal)
+            .unwrap_or_default(),
         finish: ending(finish.unwrap_or_default(), !tool_calls.is_empty()),
         tool_calls,
         usage: completion.usage.map(usage),
@@ -198,7 +217,8 @@ impl Chunks {
         let chunk: Chunk = serde_json::from_str(data)
             .map_err(|_| Upstream::Unreadable("a piece of the stream is not a chunk in JSON"))?;
         if let Some(error) = chunk.error {
-            let status = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+            let status =
+                error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
             return Err(match status {
                 Some(429) => Upstream::RateLimited { retry_after: None },
                 Some(status @ 400..=499) => {
@@ -246,7 +266,10 @@ impl Chunks {
         if !done && self.finish.is_none() {
             return Err(Upstream::StreamCut);
         }
-        Ok(Delta::End { finish: ending(self.finish.unwrap_or_default(), self.called), usage: self.usage })
+        Ok(Delta::End {
+            finish: ending(self.finish.unwrap_or_default(), self.called),
+            usage: self.usage,
+        })
     }
 }
 
@@ -278,7 +301,10 @@ fn usage(wire: WireUsage) -> Usage {
 fn ending(finish: FinishReason, called: bool) -> FinishReason {
     match finish {
         FinishReason::Stop if called => FinishReason::ToolCalls,
-        FinishReason::Stop | FinishReason::Length | FinishReason::ToolCalls | FinishReason::ContentFilter => finish,
+        FinishReason::Stop
+        | FinishReason::Length
+        | FinishReason::ToolCalls
+        | FinishReason::ContentFilter => finish,
     }
 }
 
@@ -298,6 +324,8 @@ fn arguments(value: Option<Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text,
-        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => other.to_string(),
+        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => {
+            other.to_string()
+        }
     }
 }

@@ -40,7 +40,8 @@ fn vector(input: &str, dimensions: usize) -> Vec<f32> {
     let mut marked = [0_u8; 16];
     for word in normal.split_whitespace() {
         add(word.as_bytes(), WORD);
-        let letters: Vec<char> = std::iter::once('<').chain(word.chars()).chain(std::iter::once('>')).collect();
+        let letters: Vec<char> =
+            std::iter::once('<').chain(word.chars()).chain(std::iter::once('>')).collect();
         for triple in letters.windows(3) {
             let mut length = 0;
             for letter in triple {
@@ -62,8 +63,8 @@ fn vector(input: &str, dimensions: usize) -> Vec<f32> {
 /// FNV-1a with 64 bits: stable between releases of Rust and easy to repeat in other languages. Its low
 /// bits are weak for short texts, so they are mixed once more.
 fn fnv(bytes: &[u8]) -> u64 {
-    let hash = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     hash ^ (hash >> 29)
 }

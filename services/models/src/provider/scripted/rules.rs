@@ -156,7 +156,8 @@ impl Rules {
             let name = raw.name.clone();
             Rule::compile(raw).map_err(|problem| format!("rule {name:?}: {problem}"))
         });
-        let fallback = Action::compile(file.fallback).map_err(|problem| format!("fallback: {problem}"))?;
+        let fallback =
+            Action::compile(file.fallback).map_err(|problem| format!("fallback: {problem}"))?;
         if fallback.text.is_none() || fallback.call.is_some() {
             return Err("fallback: must have a text and no call".to_owned());
         }
@@ -231,7 +232,8 @@ impl When {
             && self.turn.is_none_or(|turn| turn == scene.turn)
             && self.schema.is_none_or(|wanted| wanted == schema.is_some())
             && self.tools.is_none_or(|wanted| wanted != scene.request.tools.is_empty())
-            && (self.choices.is_empty() || schema.is_some_and(|schema| offers(schema, &self.choices, 0)))
+            && (self.choices.is_empty()
+                || schema.is_some_and(|schema| offers(schema, &self.choices, 0)))
             && self.system.test(system, system).is_some();
         if holds { self.input.test(input, scene.input) } else { None }
     }
@@ -242,10 +244,13 @@ fn offers(schema: &Value, choices: &[String], depth: usize) -> bool {
     match schema {
         Value::Object(fields) if depth < 32 => {
             let here = fields.get("enum").and_then(Value::as_array);
-            here.is_some_and(|values| choices.iter().all(|choice| values.iter().any(|each| each == choice.as_str())))
-                || fields.values().any(|each| offers(each, choices, depth + 1))
+            here.is_some_and(|values| {
+                choices.iter().all(|choice| values.iter().any(|each| each == choice.as_str()))
+            }) || fields.values().any(|each| offers(each, choices, depth + 1))
         }
-        Value::Array(values) if depth < 32 => values.iter().any(|each| offers(each, choices, depth + 1)),
+        Value::Array(values) if depth < 32 => {
+            values.iter().any(|each| offers(each, choices, depth + 1))
+        }
         Value::Null
         | Value::Bool(_)
         | Value::Number(_)
@@ -259,9 +264,11 @@ fn offers(schema: &Value, choices: &[String], depth: usize) -> bool {
 
 impl TextTest {
     fn compile(raw: RawText) -> Result<Self, String> {
-        let needles = |words: Vec<String>| words.iter().map(|word| needle(word)).collect::<Result<_, _>>();
+        let needles =
+            |words: Vec<String>| words.iter().map(|word| needle(word)).collect::<Result<_, _>>();
         let pattern = |pattern: String| {
-            let built = RegexBuilder::new(&pattern).case_insensitive(true).size_limit(MAX_PATTERN).build();
+            let built =
+                RegexBuilder::new(&pattern).case_insensitive(true).size_limit(MAX_PATTERN).build();
             built.map_err(|error| format!("matches: {error}"))
         };
         Ok(Self {
@@ -283,7 +290,12 @@ impl TextTest {
         }
         let Some(pattern) = &self.matches else { return Some(Captures::new()) };
         let captures = pattern.captures(original)?;
-        Some(captures.iter().map(|group| group.map_or("", |found| found.as_str()).to_owned()).collect())
+        Some(
+            captures
+                .iter()
+                .map(|group| group.map_or("", |found| found.as_str()).to_owned())
+                .collect(),
+        )
     }
 }
 
@@ -318,7 +330,10 @@ impl Action {
     }
 
     fn is_empty(&self) -> bool {
-        self.text.is_none() && self.choose.is_empty() && self.structured.is_none() && self.call.is_none()
+        self.text.is_none()
+            && self.choose.is_empty()
+            && self.structured.is_none()
+            && self.call.is_none()
     }
 }
 
@@ -327,7 +342,8 @@ pub(super) fn mentioned_tool<'a>(tools: &'a [Tool], input: &str) -> Option<&'a T
     let input = text::normal(input);
     tools.iter().find(|tool| {
         let name = text::normal(&tool.name.replace('_', " "));
-        let mut words = name.split_whitespace().filter(|word| !EMPTY_WORDS.contains(word)).peekable();
+        let mut words =
+            name.split_whitespace().filter(|word| !EMPTY_WORDS.contains(word)).peekable();
         words.peek().is_some() && words.all(|word| input.contains(&format!(" {word}")))
     })
 }

@@ -32,7 +32,10 @@ fn support_messages_are_classified() {
         "properties": {"intent": {"type": "string", "enum": ["billing", "technical", "general"]}}});
     let system = "Classify the message as one of billing, technical or general.";
     let check = |input: &str, intent: &str| {
-        for request in [ask(system, input), ask("", &format!("Classify as billing, technical or general: {input}"))] {
+        for request in [
+            ask(system, input),
+            ask("", &format!("Classify as billing, technical or general: {input}")),
+        ] {
             let answer = say(&with_schema(request, schema.clone()));
             let value: Value = serde_json::from_str(&answer.text).expect("JSON");
             assert_eq!(value, json!({"intent": intent}), "{input}");
@@ -76,8 +79,14 @@ fn a_structured_answer_fits_its_schema() {
         let answer = say(&with_schema(ask("", "please make it green"), schema));
         assert_eq!(serde_json::from_str::<Value>(&answer.text).expect("JSON"), expected);
     };
-    check(json!({"type": "object", "properties": {"colour": {"enum": ["red", "green"]}}}), json!({"colour": "green"}));
-    check(json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 2}}}), json!({"n": 2}));
+    check(
+        json!({"type": "object", "properties": {"colour": {"enum": ["red", "green"]}}}),
+        json!({"colour": "green"}),
+    );
+    check(
+        json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 2}}}),
+        json!({"n": 2}),
+    );
     check(json!({"type": "string", "enum": ["a", "b"]}), json!("a"));
     check(json!({"type": "string", "maxLength": 3}), json!(""));
 }
@@ -95,8 +104,13 @@ fn tools_that_the_input_names_are_called_once() {
     let arguments: Value = serde_json::from_str(&call.arguments).expect("JSON");
     assert_eq!(arguments, json!({"city": "What is the weather for 3 days in Rome?", "days": 3}));
 
-    request.messages.push(Message { tool_calls: first.tool_calls.clone(), ..Message::text(Role::Assistant, "") });
-    request.messages.push(Message { tool_call_id: "call_1".to_owned(), ..Message::text(Role::Tool, "sunny") });
+    request.messages.push(Message {
+        tool_calls: first.tool_calls.clone(),
+        ..Message::text(Role::Assistant, "")
+    });
+    request
+        .messages
+        .push(Message { tool_call_id: "call_1".to_owned(), ..Message::text(Role::Tool, "sunny") });
     assert_eq!(say(&request).text, "The tool answered: sunny");
 }
 
@@ -157,7 +171,8 @@ fn pieces_add_up_to_the_answer() {
     let mut sum = ChatAnswer::default();
     deltas(whole.clone()).iter().for_each(|delta| sum.push(delta));
     assert_eq!(sum, whole);
-    request.tools = vec![tool("who", json!({"type": "object", "properties": {"a": {"type": "string"}}}))];
+    request.tools =
+        vec![tool("who", json!({"type": "object", "properties": {"a": {"type": "string"}}}))];
     let whole = say(&request);
     let mut sum = ChatAnswer::default();
     deltas(whole.clone()).iter().for_each(|delta| sum.push(delta));
@@ -171,7 +186,8 @@ fn vectors_are_unit_length_and_near_for_near_texts() {
         embed::embed(&request).expect("vectors").vectors.remove(0)
     };
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-    let (bill, bills, cat) = (embed("my invoice is wrong"), embed("wrong invoices"), embed("a cat sleeps"));
+    let (bill, bills, cat) =
+        (embed("my invoice is wrong"), embed("wrong invoices"), embed("a cat sleeps"));
     assert_eq!(bill.len(), 256);
     assert!((dot(&bill, &bill) - 1.0).abs() < 1e-5);
     assert!(dot(&bill, &bills) > dot(&bill, &cat) + 0.2);
@@ -191,8 +207,14 @@ fn rules_that_are_wrong_are_refused_at_start() {
     check("version: 1\nfallback: {text: '{{input'}", "closed");
     check("version: 1\nfallback: {txt: a}", "txt");
     check("version: 1\nrules: [{name: a, then: {}}]\nfallback: {text: a}", "rule \"a\"");
-    check("version: 1\nrules: [{name: a, when: {input: {matches: '('}}, then: {text: a}}]\nfallback: {text: a}", "matches");
-    check("version: 1\nrules: [{name: a, when: {input: {any: ['*']}}, then: {text: a}}]\nfallback: {text: a}", "no letter");
+    check(
+        "version: 1\nrules: [{name: a, when: {input: {matches: '('}}, then: {text: a}}]\nfallback: {text: a}",
+        "matches",
+    );
+    check(
+        "version: 1\nrules: [{name: a, when: {input: {any: ['*']}}, then: {text: a}}]\nfallback: {text: a}",
+        "no letter",
+    );
 }
 
 #[test]

@@ -38,7 +38,12 @@ impl Template {
             parts.push(match name.parse::<usize>() {
                 Ok(group @ 1..=9) => Part::Capture(group),
                 _ if NAMES.contains(&name) => Part::Name(name.to_owned()),
-                _ => return Err(format!("there is no placeholder {name:?}; use 1 to 9 or: {}", NAMES.join(", "))),
+                _ => {
+                    return Err(format!(
+                        "there is no placeholder {name:?}; use 1 to 9 or: {}",
+                        NAMES.join(", ")
+                    ));
+                }
             });
             rest = after;
         }
@@ -53,7 +58,9 @@ impl Template {
             match part {
                 Part::Text(literal) => text.push_str(literal),
                 Part::Name(name) => text.push_str(&value(name, scene)),
-                Part::Capture(group) => text.push_str(captures.get(*group).map_or("", String::as_str)),
+                Part::Capture(group) => {
+                    text.push_str(captures.get(*group).map_or("", String::as_str))
+                }
             }
         }
         text
@@ -77,9 +84,12 @@ pub(super) fn render_json(value: &Value, scene: &Scene<'_>, captures: &Captures)
             Ok(template) => template.render(scene, captures).into(),
             Err(_) => text.clone().into(),
         },
-        Value::Array(values) => values.iter().map(|each| render_json(each, scene, captures)).collect(),
+        Value::Array(values) => {
+            values.iter().map(|each| render_json(each, scene, captures)).collect()
+        }
         Value::Object(fields) => {
-            let filled = fields.iter().map(|(key, each)| (key.clone(), render_json(each, scene, captures)));
+            let filled =
+                fields.iter().map(|(key, each)| (key.clone(), render_json(each, scene, captures)));
             Value::Object(filled.collect())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
@@ -123,6 +133,8 @@ pub(super) fn normal(text: &str) -> String {
 /// The first number in a text.
 pub(super) fn first_number(text: &str) -> Option<Value> {
     let start = text.find(|each: char| each.is_ascii_digit())?;
-    let length = text[start..].find(|each: char| !each.is_ascii_digit() && each != '.').unwrap_or(text.len() - start);
+    let length = text[start..]
+        .find(|each: char| !each.is_ascii_digit() && each != '.')
+        .unwrap_or(text.len() - start);
     serde_json::from_str(text[start..start + length].trim_end_matches('.')).ok()
 }

@@ -34,7 +34,8 @@ pub(crate) fn of_request(request: &ChatRequest) -> i64 {
         .tools
         .iter()
         .map(|tool| {
-            let parameters = tool.parameters.as_ref().map_or(0, |schema| count(&schema.to_string()));
+            let parameters =
+                tool.parameters.as_ref().map_or(0, |schema| count(&schema.to_string()));
             count(&tool.name) + count(&tool.description) + parameters
         })
         .sum();

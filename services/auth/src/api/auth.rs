@@ -1,0 +1,141 @@
+//! `AuthService`: logging in and out, tokens, and who one is.
+
+use lightning_mesh::identity::Caller;
+use lightning_proto::{
+    auth::v1::{self as pb, auth_service_server::AuthService},
+    google::api::HttpBody,
+};
+use serde_json::json;
+use tonic::{Request, Response, Status};
+
+use super::{Api, cached, unkept};
+use crate::{Error, contract, convert, logic::grants::Exchange};
+
+/// How long keys and metadata may be kept: keys change only by hand, and the new one lies beside the
+/// old one before it signs.
+const PUBLIC: &str = "public, max-age=300";
+
+#[tonic::async_trait]
+impl AuthService for Api {
+    async fn login(
+        &self,
+        request: Request<pb::LoginRequest>,
+    ) -> Result<Response<pb::TokenResponse>, Status> {
+        let (_, request) = Caller::split(request)?;
+        let (name, password) = convert::login(request)?;
+        let tokens = self.auth.login(&name, &password).await?;
+        Ok(unkept(convert::tokens(tokens)))
+    }
+
+    async fn register(
+        &self,
+        request: Request<pb::RegisterRequest>,
+    ) -> Result<Response<pb::User>, Status> {
+        let (caller, request) = Caller::split(request)?;
+        let (draft, password) = convert::registration(request)?;
+        let user = self.auth.register(&caller, draft, &password).await?;
+        Ok(Response::new(convert::user(user)))
+    }
+
+    async fn logout(&self, request: Request<pb::LogoutRequest>) -> Result<Response<()>, Status> {
+        let (caller, _) = Caller::split(request)?;
+        self.auth.logout(&caller).await?;
+        Ok(Response::new(()))
+    }
+
+    async fn authorize(
+        &self,
+        request: Request<pb::AuthorizeRequest>,
+    ) -> Result<Response<pb::AuthorizeResponse>, Status> {
+        let (caller, request) = Caller::split(request)?;
+        let config = self.auth.config();
+        let demand = convert::demand(&request, &config.redirect_uris)?;
+        let grant = self.auth.authorize(&caller, &demand).await?;
+        Ok(unkept(pb::AuthorizeResponse {
+            code: grant.code,
+            state: request.state,
+            iss: config.issuer.clone(),
+            redirect_to: grant.redirect_to,
+        }))
+    }
+
+    async fn issue_token(
+        &self,
+        request: Request<pb::IssueTokenRequest>,
+    ) -> Result<Response<pb::TokenResponse>, Status> {
+        let (_, request) = Caller::split(request)?;
+        let tokens = match request.grant_type.as_str() {
+            "authorization_code" => {
+                let exchange = Exchange {
+                    code: &request.code,
+                    client_id: &request.client_id,
+                    redirect_uri: &request.redirect_uri,
+                    verifier: &request.code_verifier,
+                };
+                self.auth.exchange(&exchange).await
+            }
+            "refresh_token" => {
+                self.auth.refresh(&request.refresh_token, &request.client_id, &request.scope).await
+            }
+            other => Err(Error::GrantUnsupported { given: other.chars().take(100).collect() }),
+        };
+        Ok(unkept(convert::tokens(tokens?)))
+    }
+
+    async fn get_user_info(
+        &self,
+        request: Request<pb::GetUserInfoRequest>,
+    ) -> Result<Response<pb::UserInfo>, Status> {
+        let (caller, _) = Caller::split(request)?;
+        let profile = self.auth.profile(&caller).await?;
+        Ok(unkept(convert::profile(profile)))
+    }
+
+    async fn check_permission(
+        &self,
+        request: Request<pb::CheckPermissionRequest>,
+    ) -> Result<Response<pb::CheckPermissionResponse>, Status> {
+        let (caller, request) = Caller::split(request)?;
+        let verdict =
+            self.auth.check_permission(&caller, &request.permission, &request.user_id).await?;
+        let (allowed, reason) = (verdict.allowed, verdict.reason);
+        Ok(Response::new(pb::CheckPermissionResponse { allowed, reason }))
+    }
+
+    async fn get_jwks(&self, _: Request<pb::GetJwksRequest>) -> Result<Response<HttpBody>, Status> {
+        Ok(cached(body("application/jwk-set+json", self.auth.jwks().to_owned()), PUBLIC))
+    }
+
+    async fn get_server_metadata(
+        &self,
+        _: Request<pb::GetServerMetadataRequest>,
+    ) -> Result<Response<HttpBody>, Status> {
+        let metadata = server_metadata(&self.auth.config().issuer);
+        Ok(cached(body("application/json", metadata.to_string()), PUBLIC))
+    }
+}
+
+fn body(content_type: &str, text: String) -> HttpBody {
+    HttpBody {
+        content_type: content_type.to_owned(),
+        data: text.into_bytes(),
+        ..HttpBody::default()
+    }
+}
+
+/// Only what is served: no ID tokens, so nothing about them.
+fn server_metadata(issuer: &str) -> serde_json::Value {
+    json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/api/v1/auth/authorize"),
+        "token_endpoint": format!("{issuer}/api/v1/auth/token"),
+        "userinfo_endpoint": format!("{issuer}/api/v1/auth/userinfo"),
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "scopes_supported": contract::permissions(),
+        "response_types_supported": ["code"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "authorization_response_iss_parameter_supported": true,
+    })
+}

@@ -1,0 +1,282 @@
+//! Between the contract and the domain: what came is checked here, with the paths of the fields that
+//! are wrong, and what goes out is written here.
+
+use std::time::Duration;
+
+use lightning_mesh::{
+    clock::Timestamp,
+    config::Secret,
+    etag,
+    fault::Fault,
+    filter::Filter,
+    identity::{self, Caller},
+    mask::Mask,
+    page::Page,
+};
+use lightning_proto::{auth::v1 as pb, mesh::v1::ErrorReason as MeshReason};
+
+use crate::{
+    Error,
+    domain::{
+        Violations,
+        api_keys::{ApiKey, KeyText, MAX_NAME},
+        codes::{Asked, Demand},
+        is_line,
+        sessions::Session,
+        users::{Change, Draft, User, roles_of},
+    },
+    logic::{
+        api_keys::{self, Repeat, Verified},
+        sessions::Tokens,
+        users::Profile,
+    },
+    store::{Slice, Snapshot},
+};
+
+/// The orders of every list here, the default first.
+const ORDERS: [&str; 2] = ["create_time desc", "create_time"];
+/// The longest life of an API key that is asked for: 100 years.
+const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
+/// The longest `request_id`, in bytes.
+const MAX_REQUEST_ID: usize = 128;
+
+/// A page of a list and what it is filtered by.
+pub(crate) struct List {
+    pub(crate) page: Page,
+    pub(crate) filter: Filter,
+}
+
+/// A change that was asked for.
+pub(crate) struct Update {
+    pub(crate) id: String,
+    pub(crate) etag: String,
+    pub(crate) change: Change,
+}
+
+// === impl List ===
+
+impl List {
+    pub(crate) fn parse(
+        page_size: i32,
+        page_token: &str,
+        order_by: &str,
+        filter: &str,
+        fields: &[&str],
+    ) -> Result<Self, Fault> {
+        let page = Page::parse(page_size, page_token, order_by, filter, &ORDERS)?;
+        Ok(Self { page, filter: Filter::parse(filter, fields)? })
+    }
+
+    /// What to read: one more than is shown, to know whether there is more.
+    pub(crate) fn slice(&self) -> Slice {
+        Slice {
+            after: self.page.after(),
+            newest_first: self.page.order() == ORDERS[0],
+            limit: i64::try_from(self.page.size() + 1).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Cuts off what was read too much; answers the token of the next page.
+    pub(crate) fn cut<T>(&self, items: &mut Vec<T>, key: impl Fn(&T) -> (i64, String)) -> String {
+        let more = items.len() > self.page.size();
+        items.truncate(self.page.size());
+        let last = items.last().map(key);
+        self.page.next(more, last.as_ref().map(|(time, id)| (*time, id.as_str())))
+    }
+}
+
+/// A login: name and password, neither of them empty.
+pub(crate) fn login(request: pb::LoginRequest) -> Result<(String, Secret), Error> {
+    let mut wrong = Violations::default();
+    let name_fits = (1..=300).contains(&request.username.len());
+    wrong.check(name_fits, "username", "must be a user name or an e-mail address");
+    wrong.check(!request.password.is_empty(), "password", "must not be empty");
+    wrong.finish((request.username, Secret::new(request.password))).map_err(Error::user_invalid)
+}
+
+/// A user who is to be, and the password.
+pub(crate) fn registration(request: pb::RegisterRequest) -> Result<(Draft, Secret), Error> {
+    let roles = roles_of(&request.roles).map_err(|role| Error::RoleUnknown { role })?;
+    let draft = Draft::try_new(&request.username, &request.email, &request.display_name, roles)
+        .map_err(Error::user_invalid)?;
+    Ok((draft, Secret::new(request.password)))
+}
+
+pub(crate) fn update(request: pb::UpdateUserRequest) -> Result<Update, Fault> {
+    let allowed = ["display_name", "email", "roles", "disabled", "username"];
+    let output_only = ["id", "create_time", "update_time", "etag"];
+    let mask = Mask::parse(request.update_mask.as_ref(), &allowed, &output_only)?;
+    let user = request.user.unwrap_or_default();
+    let has = |field: &str, is_present: bool| {
+        if mask.is_empty() { is_present } else { mask.has(field) }
+    };
+    let names_roles = has("roles", !user.roles.is_empty());
+    let roles = match names_roles {
+        true => Some(roles_of(&user.roles).map_err(|role| Error::RoleUnknown { role })?),
+        false => None,
+    };
+    // `*` replaces what can be replaced; the user name is not part of that unless it is given.
+    let names_username = has("username", !user.username.is_empty()) && !user.username.is_empty();
+    let change = Change {
+        username: names_username.then_some(user.username),
+        email: has("email", !user.email.is_empty()).then_some(user.email),
+        display_name: has("display_name", !user.display_name.is_empty())
+            .then_some(user.display_name),
+        roles,
+        disabled: has("disabled", user.disabled).then_some(user.disabled),
+    };
+    Ok(Update { id: user.id, etag: user.etag, change })
+}
+
+pub(crate) fn demand(
+    request: &pb::AuthorizeRequest,
+    redirect_uris: &[String],
+) -> Result<Demand, Error> {
+    let asked = Asked {
+        response_type: &request.response_type,
+        client_id: &request.client_id,
+        redirect_uri: &request.redirect_uri,
+        state: &request.state,
+        scope: &request.scope,
+        challenge: &request.code_challenge,
+        challenge_method: &request.code_challenge_method,
+    };
+    Demand::try_new(&asked, redirect_uris).map_err(|wrong| Error::AuthorizationInvalid(wrong.0))
+}
+
+/// A key that is to be. `now` is what `ttl` counts from.
+pub(crate) fn api_key_draft(
+    request: pb::CreateApiKeyRequest,
+    now: Timestamp,
+) -> Result<api_keys::Draft, Error> {
+    let mut wrong = Violations::default();
+    let name = request.name.trim().to_owned();
+    wrong.check(
+        is_line(&name, 1, MAX_NAME),
+        "name",
+        "must have 1 to 200 characters and no control characters",
+    );
+    wrong.check(
+        request.expire_time.is_none() || request.ttl.is_none(),
+        "ttl",
+        "and expire_time are two ways to say the same; give one of them",
+    );
+    let given = request.expire_time.as_ref().map(Timestamp::from_proto);
+    let lived = request.ttl.map(|ttl| Duration::try_from(ttl).ok().map(|ttl| now + ttl));
+    let expires_at = given.or(lived);
+    let fits = |expires: Option<Timestamp>| {
+        expires.is_some_and(|expires| now < expires && expires <= now + LONGEST)
+    };
+    let field = if request.ttl.is_some() { "ttl" } else { "expire_time" };
+    wrong.check(expires_at.is_none_or(fits), field, "must be in the future and within 100 years");
+    wrong
+        .finish(api_keys::Draft { name, scopes: request.scopes, expires_at: expires_at.flatten() })
+        .map_err(|wrong| Error::ApiKeyInvalid(wrong.0))
+}
+
+/// What tells a repetition of a request; takes the `request_id` out of it.
+pub(crate) fn repeat(
+    caller: &Caller,
+    request: &mut pb::CreateApiKeyRequest,
+) -> Result<Option<Repeat>, Fault> {
+    let key = std::mem::take(&mut request.request_id);
+    if key.is_empty() {
+        return Ok(None);
+    }
+    if key.len() > MAX_REQUEST_ID || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let text = "must have 1 to 128 visible ASCII characters; a UUID is best";
+        return Err(Fault::invalid(MeshReason::InvalidArgument)
+            .message(format!("request_id {text}"))
+            .field("request_id", text));
+    }
+    let scope = format!("{} CreateApiKey", caller.subject);
+    Ok(Some(Repeat { scope, key, fingerprint: identity::hash_request(request) }))
+}
+
+pub(crate) fn user(user: User) -> pb::User {
+    pb::User {
+        id: user.id.into(),
+        username: user.username,
+        email: user.email,
+        display_name: user.display_name,
+        roles: user.roles.iter().map(|role| role.name().to_owned()).collect(),
+        disabled: user.disabled,
+        create_time: Some(user.created_at.to_proto()),
+        update_time: Some(user.updated_at.to_proto()),
+        etag: etag::of(user.revision),
+    }
+}
+
+pub(crate) fn tokens(tokens: Tokens) -> pb::TokenResponse {
+    pb::TokenResponse {
+        access_token: tokens.access_token,
+        token_type: "Bearer".to_owned(),
+        expires_in: tokens.expires_in,
+        refresh_token: tokens.refresh_token,
+        scope: tokens.scope,
+    }
+}
+
+pub(crate) fn profile(profile: Profile) -> pb::UserInfo {
+    let (preferred_username, email) =
+        profile.user.map(|user| (user.username, user.email)).unwrap_or_default();
+    pb::UserInfo {
+        sub: profile.subject,
+        name: profile.name,
+        preferred_username,
+        email,
+        roles: profile.roles,
+        permissions: profile.permissions,
+    }
+}
+
+pub(crate) fn session(session: Session, current: Option<&str>) -> pb::Session {
+    pb::Session {
+        current: current == Some(session.id.as_str()),
+        id: session.id.into(),
+        user_id: session.user_id.into(),
+        client_id: session.client_id,
+        create_time: Some(session.created_at.to_proto()),
+        refresh_time: Some(session.refreshed_at.to_proto()),
+        expire_time: Some(session.expires_at.to_proto()),
+    }
+}
+
+/// A key, together with its text if it was made just now.
+pub(crate) fn api_key(key: &ApiKey, text: Option<&KeyText>) -> pb::ApiKey {
+    pb::ApiKey {
+        id: key.id.to_string(),
+        name: key.name.clone(),
+        user_id: key.user_id.to_string(),
+        prefix: key.prefix.clone(),
+        key: text.map(|text| text.expose().to_owned()).unwrap_or_default(),
+        scopes: key.scopes.clone(),
+        expire_time: key.expires_at.map(Timestamp::to_proto),
+        last_use_time: key.used_at.map(Timestamp::to_proto),
+        create_time: Some(key.created_at.to_proto()),
+    }
+}
+
+pub(crate) fn verified(verified: Verified) -> pb::VerifyApiKeyResponse {
+    pb::VerifyApiKeyResponse {
+        api_key_id: verified.id.into(),
+        user_id: verified.user_id.into(),
+        name: verified.name,
+        roles: verified.roles.iter().map(|role| role.name().to_owned()).collect(),
+        permissions: verified.permissions,
+        expire_time: verified.expires_at.map(Timestamp::to_proto),
+    }
+}
+
+pub(crate) fn access_state(snapshot: Snapshot, issuer: &str, jwks: &str) -> pb::AccessState {
+    pb::AccessState {
+        revision: snapshot.revision,
+        open: snapshot.users == 0,
+        issuer: issuer.to_owned(),
+        jwks: jwks.to_owned(),
+        revoked_session_ids: snapshot.revoked,
+    }
+}
+
+#[cfg(test)]
+mod tests;
