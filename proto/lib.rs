@@ -27,13 +27,12 @@ pub fn pool() -> &'static DescriptorPool {
 macro_rules! packages {
     ($($(#[$doc:meta])* $service:ident),* $(,)?) => {
         // Generated code names other packages by `super`, so the module tree must be the package tree.
+        #[expect(clippy::allow_attributes, clippy::large_enum_variant, reason = "generated code")]
         mod lightning {$(
             $(#[$doc])*
             pub mod $service {
                 /// Version 1.
                 pub mod v1 {
-                    #![expect(clippy::all, clippy::allow_attributes, clippy::large_futures,
-                        clippy::wildcard_enum_match_arm, reason = "generated code")]
                     include!(concat!(env!("OUT_DIR"), "/lightning.", stringify!($service), ".v1.rs"));
                 }
             }
@@ -67,12 +66,10 @@ packages! {
 /// Google's types that the contract uses.
 pub mod google {
     /// `google.api`: HTTP bindings and raw bodies.
-    #[expect(clippy::all, clippy::allow_attributes, reason = "generated code")]
     pub mod api {
         include!(concat!(env!("OUT_DIR"), "/google.api.rs"));
     }
     /// `google.rpc`: the error model.
-    #[expect(clippy::all, clippy::allow_attributes, reason = "generated code")]
     pub mod rpc {
         include!(concat!(env!("OUT_DIR"), "/google.rpc.rs"));
     }

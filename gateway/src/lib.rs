@@ -28,7 +28,7 @@ pub async fn open(
     let peer = |word| context.peers().channel(word);
     let mut service = Service::new("gateway").edge(peer("workflows"));
     for (name, word) in forward::owners(lightning_proto::pool()) {
-        service = service.forward(name, peer(word));
+        service = service.grpc_named(name, peer(word));
     }
     for (prefix, word) in lightning_mesh::contract::declared_prefixes() {
         service = service.http(prefix, proxy::router(peer(word)));

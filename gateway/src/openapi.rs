@@ -88,7 +88,7 @@ fn operation(
 ) -> Value {
     let method = route.method();
     let text = comments.of(method.parent_file().name(), method.path());
-    let (summary, _) = text.split_once(". ").unwrap_or((text.trim_end_matches('.'), ""));
+    let (summary, _) = text.split_once(". ").unwrap_or_else(|| (text.trim_end_matches('.'), ""));
     let mut id = method.name().to_owned();
     while !names.insert(id.clone()) {
         id.push_str("Alternative");

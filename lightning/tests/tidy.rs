@@ -4,6 +4,8 @@
 //! They read the repository as text and the contract as descriptors. A rule that needs judgement is
 //! not here.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     fs,

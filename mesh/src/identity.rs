@@ -8,7 +8,7 @@
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-pub mod access;
+pub(crate) mod access;
 mod caller;
 mod gate;
 mod key;

@@ -4,6 +4,17 @@
 //! request: `serve` accepts it, `identity` finds out who is calling, a handler answers it or a `fault`
 //! does, and `channel` takes what the handler asks of others. It builds no balancer, breaker or retry
 //! yet, and it stores nothing.
+//!
+//! How a process is put together:
+//!
+//! ```ignore
+//! let (trigger, shutdown) = Shutdown::new();
+//! let node = Node::start(NodeConfig { data_dir, mesh, services: vec!["agents"], loopback }, Clock::system(), shutdown)?;
+//! let context = node.context("agents");
+//! let service = lightning_agents::open(config, &store, context.clone()).await?;
+//! let listener = Listener::bind("127.0.0.1:8001").await?;
+//! let drained = serve(service, listener, &context).await?; // until trigger.request()
+//! ```
 
 pub mod body;
 pub mod channel;

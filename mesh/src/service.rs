@@ -110,14 +110,6 @@ impl Service {
         self
     }
 
-    /// Passes the calls of a gRPC service of the contract on to where it is served. The gate, the REST
-    /// routes and reflection are those of the contract, as with [`grpc`](Self::grpc).
-    #[must_use]
-    pub fn forward(mut self, name: &'static str, to: Channel) -> Self {
-        self.grpc.push((name, BoxCloneSyncService::new(to)));
-        self
-    }
-
     /// The word of the service.
     pub fn name(&self) -> &'static str {
         self.name

@@ -116,12 +116,11 @@ pub(super) fn of_field(field: &FieldDescriptor, schemas: &mut Schemas<'_>) -> Va
 
 /// Whether a field can be a query parameter: scalars, lists of them and well-known scalars.
 pub(super) fn fits_query(field: &FieldDescriptor) -> bool {
-    let scalar = match field.kind() {
-        Kind::Message(message) => well_known(message.full_name())
-            .is_some_and(|schema| schema.get("type").is_some_and(|kind| kind == "string")),
-        _ => true,
+    let is_string = |message: &MessageDescriptor| {
+        let schema = well_known(message.full_name());
+        schema.is_some_and(|schema| schema.get("type").is_some_and(|kind| kind == "string"))
     };
-    scalar && !field.is_map()
+    !field.is_map() && field.kind().as_message().is_none_or(is_string)
 }
 
 /// Whether a field holds a raw body.

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// What auth said last.
-pub struct Access {
+pub(super) struct Access {
     pub(super) revision: i64,
     pub(super) open: bool,
     pub(super) issuer: String,

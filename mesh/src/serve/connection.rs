@@ -126,7 +126,7 @@ impl Connection {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_concurrent_streams(limits.max_streams)
+            .max_concurrent_streams(limits.max_streams.max(1))
             .max_header_list_size(limits.max_header_bytes)
             .max_pending_accept_reset_streams(limits.max_reset_streams)
             .max_local_error_reset_streams(limits.max_reset_streams.saturating_mul(8));

@@ -154,3 +154,42 @@ async fn a_call_that_is_given_up_is_cancelled_at_the_other_end() {
     let gone = async { while !rest_get(&base, "/metrics", "").await.contains("in_flight 0") {} };
     tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the calls end");
 }
+
+#[tokio::test]
+async fn a_peer_that_closes_after_each_answer_is_reached_each_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    lightning_mesh::task::spawn("restless-peer", async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let answered = std::sync::Arc::new(tokio::sync::Notify::new());
+            let noted = answered.clone();
+            let service = hyper::service::service_fn(move |_| {
+                noted.notify_one();
+                let response = http::Response::builder()
+                    .header("content-type", "application/grpc")
+                    .header("grpc-status", "5");
+                let response = response.body(http_body_util::Empty::<Bytes>::new()).unwrap();
+                std::future::ready(Ok::<_, std::convert::Infallible>(response))
+            });
+            let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service);
+            lightning_mesh::task::spawn("restless-connection", async move {
+                tokio::pin!(connection);
+                tokio::select! {
+                    _ = connection.as_mut() => return,
+                    () = answered.notified() => connection.as_mut().graceful_shutdown(),
+                }
+                let _ = connection.await;
+            });
+        }
+    });
+    let near = Harness::builder(&[]).mesh(|mesh| {
+        mesh.peers.insert("monitoring".into(), address);
+    });
+    let mut client = client(near.start().channel("monitoring"));
+    for _ in 0..50 {
+        let status = client.get_service(get("x")).await.unwrap_err();
+        assert_eq!(status.code(), Code::NotFound, "{status}");
+    }
+}

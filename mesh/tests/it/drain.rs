@@ -60,7 +60,8 @@ async fn a_request_under_way_may_still_call_peers() {
     let mut client = MonitoringServiceClient::new(Plain::connect(&base).await);
     let mut request = tonic::Request::new(get("relay:relay:slow"));
     request.set_timeout(Duration::from_millis(500));
-    let call = lightning_mesh::task::spawn("call", async move { client.get_service(request).await });
+    let call =
+        lightning_mesh::task::spawn("call", async move { client.get_service(request).await });
     // The call is under way when it shows in the figures: once for each hop.
     while !crate::support::rest_get(&base, "/metrics", "").await.contains("in_flight 3") {}
     assert_eq!(harness.stop().await, [Drained::Clean]);

@@ -53,7 +53,8 @@ async fn spans_are_exported_under_the_trace_of_the_request() {
     assert!(matches!(telemetry::init(&config), Err(TelemetryError::Twice(_))));
     let harness = echo().await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let headers = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01\r\nx-api-key: hush-hush\r\n");
+    let headers =
+        format!("traceparent: 00-{trace}-00f067aa0ba902b7-01\r\nx-api-key: hush-hush\r\n");
     let path = "/api/v1/monitoring/services/relay:secret-input";
     let answer = rest_get(&harness.rest("monitoring"), path, &headers).await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");

@@ -95,7 +95,11 @@ impl Agents {
     }
 
     /// Makes an agent, from its template if it names one.
-    pub(crate) async fn create(&self, new: NewAgent, key: Option<Key>) -> Result<Reply<Agent>, Error> {
+    pub(crate) async fn create(
+        &self,
+        new: NewAgent,
+        key: Option<Key>,
+    ) -> Result<Reply<Agent>, Error> {
         if let Some(reply) = self.store.recall(key.as_ref()).await? {
             return Ok(Reply::Again(reply));
         }

@@ -16,7 +16,9 @@ mod deployments;
 mod invocations;
 mod templates;
 
-pub(crate) use agents::{agent_list, change, new_agent, status, version, versions_page, workflow_of};
+pub(crate) use agents::{
+    agent_list, change, new_agent, status, version, versions_page, workflow_of,
+};
 pub(crate) use deployments::{deployment_list, order};
 pub(crate) use invocations::question;
 pub(crate) use templates::templates_page;
@@ -58,7 +60,8 @@ fn data(
     given: Option<&Struct>,
     max: usize,
 ) -> BTreeMap<String, Value> {
-    let map: BTreeMap<_, _> = given.map(json::from_struct).unwrap_or_default().into_iter().collect();
+    let map: BTreeMap<_, _> =
+        given.map(json::from_struct).unwrap_or_default().into_iter().collect();
     let bytes = serde_json::to_string(&map).expect("JSON values always serialize").len();
     v.check(bytes <= max, path, format!("must have at most {max} bytes as JSON, not {bytes}"));
     map

@@ -88,7 +88,11 @@ impl Invocations {
     }
 
     /// Asks an agent for an answer in pieces. A failure before the first piece fails the call itself.
-    pub(crate) async fn stream(&self, caller: &Caller, question: Question) -> Result<Pieces, Error> {
+    pub(crate) async fn stream(
+        &self,
+        caller: &Caller,
+        question: Question,
+    ) -> Result<Pieces, Error> {
         let under_way = self.begin(&question).await?;
         if let Some(workflow) = under_way.design.workflow_id.clone() {
             let answer = workflow::ask(&self.peers, caller, &workflow, question).await?;

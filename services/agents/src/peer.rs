@@ -12,9 +12,10 @@ use lightning_proto::google::rpc;
 use prost::Message;
 use tonic::{Code, Status};
 
-/// What another service answered instead of a result.
+/// What another service answered instead of a result. Its sentence is for the caller and not for the
+/// log: a provider's refusal may quote the prompt.
 #[derive(Debug, thiserror::Error)]
-#[error("the {peer} service answered {code:?}: {message}")]
+#[error("the {peer} service answered {code:?} {reason}")]
 pub struct Failure {
     /// The word of the service.
     pub(crate) peer: &'static str,

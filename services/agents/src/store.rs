@@ -4,7 +4,9 @@
 //! is one batch; what must still be true when it is written is a condition in the batch, so two
 //! processes on one PostgreSQL cannot cheat each other. One file per resource beside this one.
 
-use lightning_store::{Batch, Database, Done, Migration, Once, Outcome, Row, Settings, once, params};
+use lightning_store::{
+    Batch, Database, Done, Migration, Once, Outcome, Row, Settings, once, params,
+};
 
 use crate::{Error, repeat::Key, tally::Counts};
 
@@ -65,7 +67,8 @@ CREATE INDEX deployments_create_time ON deployments (agent_id, create_time, id);
 const COUNT: &str = "SELECT (SELECT COUNT(*) FROM agents) AS agents,
     (SELECT COUNT(*) FROM deployments WHERE status = 'active') AS deployments_active";
 
-const RECALL: &str = "SELECT fingerprint, reply FROM idempotency_keys WHERE scope = $1 AND key = $2";
+const RECALL: &str =
+    "SELECT fingerprint, reply FROM idempotency_keys WHERE scope = $1 AND key = $2";
 
 /// The rows. Clones share the database.
 #[derive(Clone)]
@@ -120,7 +123,12 @@ impl Store {
         Ok(self.db.forget_once(oldest).await?)
     }
 
-    async fn write_once(&self, once: Option<Once>, batch: Batch, now: i64) -> Result<Written, Error> {
+    async fn write_once(
+        &self,
+        once: Option<Once>,
+        batch: Batch,
+        now: i64,
+    ) -> Result<Written, Error> {
         match self.db.write_once(once, batch, now).await? {
             Outcome::Done(done) => Ok(Written::Now(done)),
             Outcome::Replayed(reply) => Ok(Written::Before(reply)),

@@ -204,10 +204,10 @@ impl Error {
 
 impl From<lightning_store::Error> for Error {
     fn from(error: lightning_store::Error) -> Self {
-        match error {
-            lightning_store::Error::Owned { path } => Self::Running { path },
-            other => Self::Store(other),
+        if let lightning_store::Error::Owned { path } = error {
+            return Self::Running { path };
         }
+        Self::Store(error)
     }
 }
 

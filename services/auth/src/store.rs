@@ -18,7 +18,6 @@ mod sessions;
 mod users;
 
 pub(crate) use access::Snapshot;
-pub(crate) use api_keys::OwnedKey;
 pub(crate) use users::Changed;
 
 /// Which part of a list to read.

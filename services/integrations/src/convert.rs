@@ -60,7 +60,7 @@ pub(crate) fn draft(request: pb::CreateIntegrationRequest) -> Result<Draft, Erro
     wrong.check(
         !given.connector_type.is_empty(),
         "integration.connector_type",
-        "is required: database, rest_api, salesforce or slack",
+        "is required; GET /api/v1/connectors lists them",
     );
     let id = match request.integration_id.as_str() {
         "" => Some(IntegrationId::generate()),
@@ -139,13 +139,13 @@ pub(crate) fn delivery(metadata: &MetadataMap, body: Option<HttpBody>) -> Delive
     });
     let headers = Headers::new(found);
     let HttpBody { content_type, data, .. } = body.unwrap_or_default();
-    Delivery { headers, content_type: crate::domain::cut(&content_type, 200), body: data }
+    Delivery { headers, content_type: crate::domain::cut(&content_type, 200), body: data.into() }
 }
 
 /// What to tell the outside.
 pub(crate) fn callback(request: pb::DeliverCallbackRequest) -> Callback {
     let HttpBody { content_type, data, .. } = request.body.unwrap_or_default();
-    Callback { url: request.url, content_type, body: data, idempotency_key: request.idempotency_key }
+    Callback { url: request.url, content_type, body: data.into(), idempotency_key: request.idempotency_key }
 }
 
 /// The payload of an action.

@@ -24,6 +24,12 @@ pub enum Error {
         /// What was asked for.
         id: String,
     },
+    /// An integration is to use a connector that does not exist.
+    #[error("integration.connector_type names no connector; use one of: {known}")]
+    ConnectorUnknown {
+        /// Those that exist.
+        known: String,
+    },
     /// No integration has this id.
     #[error("there is no integration {id}")]
     IntegrationNotFound {
@@ -224,6 +230,9 @@ impl From<Error> for Fault {
             Error::ConnectorNotFound { id } => Self::not_found(Reason::ConnectorNotFound)
                 .message(format!("{text}; GET /api/v1/connectors lists them"))
                 .with("connector_id", id),
+            Error::ConnectorUnknown { known } => Self::invalid(Reason::ConnectorNotFound)
+                .message(text)
+                .field("integration.connector_type", format!("must be one of: {known}")),
             Error::IntegrationNotFound { id } => Self::not_found(Reason::IntegrationNotFound)
                 .message(format!("{text}; GET /api/v1/integrations lists them"))
                 .with("integration_id", id),

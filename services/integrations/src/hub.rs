@@ -69,7 +69,8 @@ impl Hub {
         repeat: Option<Repeat>,
         reply: impl Fn(&Integration) -> Vec<u8>,
     ) -> Result<Made<Integration>, Error> {
-        let registered = self.registry.get(&draft.connector)?;
+        let unknown = |_| Error::ConnectorUnknown { known: self.registry.ids() };
+        let registered = self.registry.get(&draft.connector).map_err(unknown)?;
         refuse(registered.check(&draft.config, &draft.credentials))?;
         let now = self.clock.now();
         let integration = Integration {

@@ -8,6 +8,9 @@ use std::{path::PathBuf, time::Duration};
 use lightning_mesh::config::{SecretSource, duration};
 use serde::Deserialize;
 
+#[cfg(test)]
+mod tests;
+
 /// The `[models]` section.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]

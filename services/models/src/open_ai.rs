@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use crate::{domain::Model, error::Error};
 
 pub(crate) mod chat;
+pub(crate) mod completion;
 pub(crate) mod embeddings;
 
 #[cfg(test)]

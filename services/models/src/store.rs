@@ -60,7 +60,7 @@ const GET_MODEL: &str = "SELECT * FROM models WHERE id = $1";
 // Pages are merged with the fixed models in the order of bytes, which PostgreSQL follows when the
 // database was made with LC_COLLATE C, as the store asks for.
 const LIST_MODELS: &str = "SELECT * FROM models
-    WHERE id > $1 AND ($2 IS NULL OR provider = $2) ORDER BY id LIMIT $3";
+    WHERE id > $1 AND (CAST($2 AS TEXT) IS NULL OR provider = $2) ORDER BY id LIMIT $3";
 
 const DELETE_MODEL: &str = "DELETE FROM models WHERE id = $1";
 

@@ -24,6 +24,7 @@ pub(crate) use model::{
     Backoff, Call, Case, Catch, Definition, Flow, For, Fork, Kind, Retry, Task, Then, Try,
 };
 pub(crate) use schema::Schema;
+pub(crate) use words::error_type;
 pub(crate) use template::Template;
 
 #[cfg(test)]

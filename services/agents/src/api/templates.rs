@@ -22,7 +22,8 @@ impl TemplateService for Api {
         let page = convert::templates_page(request.get_ref())?;
         let after = page.after_key().and_then(|key| key.first()).map_or("", String::as_str);
         let mut rest = self.templates.after(after).cloned();
-        let templates: Vec<pb::Template> = rest.by_ref().take(page.size()).map(Into::into).collect();
+        let templates: Vec<pb::Template> =
+            rest.by_ref().take(page.size()).map(Into::into).collect();
         let last = templates.last().map_or("", |template| template.id.as_str());
         let next_page_token = page.next_key(rest.next().is_some(), &[last]);
         Ok(Response::new(pb::ListTemplatesResponse { templates, next_page_token }))

@@ -19,7 +19,8 @@ use crate::{
     domain::{
         Agent, AgentId, AgentType, Change, Entries, NewAgent, Patch, Status,
         limits::{
-            CONFIG, DESCRIPTION, INSTRUCTIONS, LABEL_KEY, LABEL_VALUE, LABELS, MODEL, NAME, TEMPERATURE,
+            CONFIG, DESCRIPTION, INSTRUCTIONS, LABEL_KEY, LABEL_VALUE, LABELS, MODEL, NAME,
+            TEMPERATURE,
         },
     },
     store::AgentFilter,
@@ -69,7 +70,8 @@ pub(crate) fn change(request: pb::UpdateAgentRequest) -> Result<Change, Fault> {
     let id = id("agent.id", &agent.id, AgentId::parse, Reason::AgentInvalid)?;
     let mask = Mask::parse(request.update_mask.as_ref(), &CHANGEABLE, &OUTPUT_ONLY)?;
     let mut v = Violations::new();
-    let patch = if mask.is_empty() { present(&mut v, &agent) } else { masked(&mut v, &agent, &mask)? };
+    let patch =
+        if mask.is_empty() { present(&mut v, &agent) } else { masked(&mut v, &agent, &mask)? };
     v.finish(Reason::AgentInvalid)?;
     let template_id = Some(agent.template_id).filter(|template| !template.is_empty());
     Ok(Change { id, etag: agent.etag, template_id, patch })
@@ -204,7 +206,9 @@ pub(crate) fn versions_page(request: &pb::ListAgentVersionsRequest) -> Result<Pa
 /// Reads the status to move an agent to.
 pub(crate) fn status(request: &pb::SetAgentStatusRequest) -> Result<Status, Fault> {
     let refuse = |text: &str| {
-        Err(Fault::invalid(Reason::AgentInvalid).message(format!("status {text}")).field("status", text))
+        Err(Fault::invalid(Reason::AgentInvalid)
+            .message(format!("status {text}"))
+            .field("status", text))
     };
     match WireStatus::try_from(request.status) {
         Ok(WireStatus::Draft) => Ok(Status::Draft),

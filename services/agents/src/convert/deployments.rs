@@ -25,7 +25,11 @@ pub(crate) fn order(request: &pb::DeployAgentRequest) -> Result<Order, Fault> {
     let mut v = Violations::new();
     let agent_id = v.take("id", AgentId::parse(&request.id));
     let environment = environment(&mut v, "environment", &request.environment);
-    v.check(request.version >= 0, "version", "must be a version of the agent, or 0 for the current");
+    v.check(
+        request.version >= 0,
+        "version",
+        "must be a version of the agent, or 0 for the current",
+    );
     let replicas = if request.replicas == 0 { DEFAULT_REPLICAS } else { request.replicas };
     let fits = (1..=MAX_REPLICAS).contains(&replicas);
     v.check(fits, "replicas", format!("must be 1 to {MAX_REPLICAS}, or 0 for {DEFAULT_REPLICAS}"));

@@ -1,9 +1,7 @@
 //! Questions and answers.
 
 use lightning_mesh::fault::{Fault, Violations};
-use lightning_proto::agents::v1::{
-    self as pb, ErrorReason as Reason, invocation_event::Event,
-};
+use lightning_proto::agents::v1::{self as pb, ErrorReason as Reason, invocation_event::Event};
 
 use super::{check_text, data, deployments::environment};
 use crate::{

@@ -70,17 +70,11 @@ fn an_update_takes_what_its_mask_names() {
         let change = change(pb::UpdateAgentRequest { agent, update_mask }).unwrap();
         assert_eq!(change.patch, expected, "{mask:?}");
     };
-    let named = Patch {
-        name: Some("Ada".into()),
-        agent_type: Some(AgentType::Custom),
-        ..Patch::default()
-    };
+    let named =
+        Patch { name: Some("Ada".into()), agent_type: Some(AgentType::Custom), ..Patch::default() };
     check(agent(), &[], named);
-    let cleared = Patch {
-        description: Some(String::new()),
-        temperature: Some(None),
-        ..Patch::default()
-    };
+    let cleared =
+        Patch { description: Some(String::new()), temperature: Some(None), ..Patch::default() };
     check(agent(), &["description", "temperature", "id", "etag"], cleared);
     let labels = [("team".to_owned(), Some("x".to_owned())), ("old".to_owned(), None)];
     let merged = Patch { labels: Some(Entries::Merge(labels.into())), ..Patch::default() };
@@ -141,7 +135,10 @@ fn an_order_to_deploy_has_defaults_and_limits() {
     let plain = pb::DeployAgentRequest { id: "ada".into(), ..Default::default() };
     check(plain.clone(), &[]);
     check(pb::DeployAgentRequest { replicas: 1_001, ..plain.clone() }, &["replicas"]);
-    check(pb::DeployAgentRequest { version: -1, replicas: -1, ..plain.clone() }, &["version", "replicas"]);
+    check(
+        pb::DeployAgentRequest { version: -1, replicas: -1, ..plain.clone() },
+        &["version", "replicas"],
+    );
     check(pb::DeployAgentRequest { environment: "Prod".into(), ..plain }, &["environment"]);
     check(pb::DeployAgentRequest::default(), &["id"]);
 }

@@ -160,7 +160,9 @@ impl Design {
         let texts = [&self.name, &self.description, &self.model, &self.instructions];
         let config = self.config.iter().map(|(key, value)| key.len() + size(value));
         let labels = self.labels.iter().map(|(key, value)| key.len() + value.len() + 8);
-        256 + texts.map(String::len).iter().sum::<usize>() + config.sum::<usize>() + labels.sum::<usize>()
+        256 + texts.map(String::len).iter().sum::<usize>()
+            + config.sum::<usize>()
+            + labels.sum::<usize>()
     }
 }
 
@@ -169,6 +171,8 @@ fn size(value: &Value) -> usize {
         Value::Null | Value::Bool(_) | Value::Number(_) => 16,
         Value::String(text) => 16 + text.len(),
         Value::Array(values) => 16 + values.iter().map(size).sum::<usize>(),
-        Value::Object(map) => 16 + map.iter().map(|(key, value)| 8 + key.len() + size(value)).sum::<usize>(),
+        Value::Object(map) => {
+            16 + map.iter().map(|(key, value)| 8 + key.len() + size(value)).sum::<usize>()
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use lightning_mesh::{channel::Peers, identity::Caller};
 use lightning_proto::models::v1::{
-    InferRequest, Inference, InferenceEvent, Message, StreamInferenceRequest, inference_event::Event,
-    inference_service_client::InferenceServiceClient,
+    InferRequest, Inference, InferenceEvent, Message, StreamInferenceRequest,
+    inference_event::Event, inference_service_client::InferenceServiceClient,
 };
 use tonic::{Code, Status, Streaming};
 
@@ -76,7 +76,8 @@ impl Stream {
 fn request(design: &Design, question: Question) -> InferRequest {
     let system = system_message(&design.instructions, &question.context);
     let system = system.map(|content| message("system", content));
-    let history = question.history.into_iter().map(|turn| message(turn.role.as_str(), turn.content));
+    let history =
+        question.history.into_iter().map(|turn| message(turn.role.as_str(), turn.content));
     let user = message("user", question.input);
     InferRequest {
         model: design.model.clone(),

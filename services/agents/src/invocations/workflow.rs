@@ -49,9 +49,10 @@ pub(crate) async fn ask(
 }
 
 fn input(question: Question) -> Struct {
-    let history = question.history.into_iter().map(|turn| {
-        serde_json::json!({ "role": turn.role.as_str(), "content": turn.content })
-    });
+    let history = question
+        .history
+        .into_iter()
+        .map(|turn| serde_json::json!({ "role": turn.role.as_str(), "content": turn.content }));
     json::to_struct(serde_json::json!({
         "message": question.input,
         "context": question.context,
@@ -92,9 +93,10 @@ fn failure(status: ExecutionStatus, execution: Execution) -> Failure {
         | ExecutionStatus::Pending
         | ExecutionStatus::Running
         | ExecutionStatus::Waiting
-        | ExecutionStatus::Completed => {
-            (Code::DeadlineExceeded, format!("the execution {id} of its workflow has not ended yet"))
-        }
+        | ExecutionStatus::Completed => (
+            Code::DeadlineExceeded,
+            format!("the execution {id} of its workflow has not ended yet"),
+        ),
     };
     Failure { execution_id: Some(id), ..Failure::new(PEER, code, message) }
 }

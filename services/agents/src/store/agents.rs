@@ -143,9 +143,11 @@ impl Store {
     /// Deletes an agent with its versions and deployments, if it still is what it was. Tells how many
     /// deployments were active, or nothing if it was not.
     pub(crate) async fn delete_agent(&self, agent: &Agent) -> Result<Option<u64>, Error> {
-        let batch = Batch::new()
-            .then(STOP_ALL, params![agent.id.as_str()])
-            .then_expect(DELETE, params![agent.id.as_str(), agent.revision], Expect::Rows(1));
+        let batch = Batch::new().then(STOP_ALL, params![agent.id.as_str()]).then_expect(
+            DELETE,
+            params![agent.id.as_str(), agent.revision],
+            Expect::Rows(1),
+        );
         let done = self.write_if(batch).await?;
         Ok(done.map(|done| done.first().map_or(0, |stopped| stopped.changed)))
     }
@@ -184,7 +186,8 @@ fn version(agent: &Agent) -> Params {
 /// An agent from its row, as it is now or as a version froze it.
 pub(super) fn agent(row: &Row) -> Result<Agent, Error> {
     Ok(Agent {
-        id: AgentId::parse(&row.text("id")?).map_err(|_| Error::Stored { what: "an agent's id" })?,
+        id: AgentId::parse(&row.text("id")?)
+            .map_err(|_| Error::Stored { what: "an agent's id" })?,
         template_id: row.opt_text("template_id")?,
         status: Status::parse(&row.text("status")?)
             .ok_or(Error::Stored { what: "an agent's status" })?,
@@ -207,9 +210,10 @@ pub(super) fn design(row: &Row) -> Result<Design, Error> {
         model: row.text("model")?,
         instructions: row.text("instructions")?,
         temperature: row.opt_real("temperature")?,
-        max_output_tokens: tokens.map(i32::try_from).transpose().map_err(|_| Error::Stored {
-            what: "an agent's limit of tokens",
-        })?,
+        max_output_tokens: tokens
+            .map(i32::try_from)
+            .transpose()
+            .map_err(|_| Error::Stored { what: "an agent's limit of tokens" })?,
         config: map(row, "config")?,
         labels: map(row, "labels")?,
         workflow_id: row.opt_text("workflow_id")?,

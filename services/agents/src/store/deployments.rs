@@ -40,7 +40,8 @@ const LIST_ASCENDING: &str = select!(
     ORDER BY d.create_time, d.id LIMIT $6"
 );
 
-const ACTIVE: &str = "SELECT d.id, d.agent_id, d.agent_version, d.environment, d.replicas, d.status,
+const ACTIVE: &str =
+    "SELECT d.id, d.agent_id, d.agent_version, d.environment, d.replicas, d.status,
         d.create_time, d.end_time, v.name, v.description, v.agent_type, v.model, v.instructions,
         v.temperature, v.max_output_tokens, v.config, v.labels, v.workflow_id
     FROM deployments d

@@ -118,7 +118,7 @@ impl AuthService for Api {
 fn body(content_type: &str, text: String) -> HttpBody {
     HttpBody {
         content_type: content_type.to_owned(),
-        data: text.into_bytes(),
+        data: text.into_bytes().into(),
         ..HttpBody::default()
     }
 }

@@ -26,7 +26,7 @@ fn an_update_takes_what_the_mask_names_or_what_is_present() {
     };
     let email = Some("a@b".to_owned());
     check(None, Change { email: email.clone(), ..Change::default() });
-    check(Some(&["email", "id", "etag"]), Change { email: email.clone(), ..Change::default() });
+    check(Some(&["email", "id", "etag"]), Change { email, ..Change::default() });
     check(
         Some(&["display_name", "disabled"]),
         Change { display_name: Some(String::new()), disabled: Some(false), ..Change::default() },

@@ -8,7 +8,7 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{TryStreamExt as _, stream};
 use lightning_mesh::{channel::Peers, clock::Clock, json, shutdown::Shutdown};
 use lightning_proto::workflows::v1::{
     Execution, ExecuteWorkflowRequest, execution_service_client::ExecutionServiceClient,

@@ -11,7 +11,7 @@ use lightning_proto::{
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use crate::open_ai::{self, chat, embeddings};
+use crate::open_ai::{self, chat, completion, embeddings};
 
 #[tonic::async_trait]
 impl OpenAiService for Api {
@@ -36,11 +36,11 @@ impl OpenAiService for Api {
         if !asked.stream {
             let inference =
                 Box::pin(self.engine.infer(&caller, asked.ask)).await.map_err(open_ai::refuse)?;
-            let body = Ok(chat::completion(inference));
+            let body = Ok(completion::whole(inference));
             return Ok(Response::new(stream::iter([body]).boxed()));
         }
         let running = self.engine.stream(&caller, asked.ask).await.map_err(open_ai::refuse)?;
-        Ok(Response::new(chat::chunks(running, asked.include_usage).map(Ok).boxed()))
+        Ok(Response::new(completion::chunks(running, asked.include_usage).map(Ok).boxed()))
     }
 
     async fn create_embeddings(

@@ -121,13 +121,13 @@ async fn chat(
         ]),
         "bad-arguments" => {
             let call = json!({"id": "a", "function": {"name": "add", "arguments": "{oops"}});
-            completion(json!({"content": null, "tool_calls": [call]}))
+            completion(&json!({"content": null, "tool_calls": [call]}))
         }
         "misfit-once" => {
             let first = body["messages"].as_array().map_or(0, Vec::len) == 1;
-            completion(json!({"content": if first { "{\"n\": \"three\"}" } else { "{\"n\": 3}" }}))
+            completion(&json!({"content": if first { "{\"n\": \"three\"}" } else { "{\"n\": 3}" }}))
         }
-        "misfit" => completion(json!({"content": "no"})),
+        "misfit" => completion(&json!({"content": "no"})),
         _ if streamed => events([
             ": keep-alive",
             r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
@@ -137,7 +137,7 @@ async fn chat(
             r#"{"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":3,"total_tokens":14}}"#,
             "[DONE]",
         ]),
-        _ => completion(json!({"content": "Hello wörld"})),
+        _ => completion(&json!({"content": "Hello wörld"})),
     }
 }
 
@@ -146,7 +146,7 @@ fn refusal(message: &str, code: &str) -> Response {
         .into_response()
 }
 
-fn completion(message: Value) -> Response {
+fn completion(message: &Value) -> Response {
     Json(json!({
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14},

@@ -33,7 +33,8 @@ fn a_failed_execution_has_the_code_that_fits_its_status() {
 #[test]
 fn an_execution_that_did_not_complete_is_no_answer() {
     let check = |status: ExecutionStatus, expected: Code| {
-        let execution = Execution { id: "e".to_owned(), status: status.into(), ..Default::default() };
+        let execution =
+            Execution { id: "e".to_owned(), status: status.into(), ..Default::default() };
         let Err(Error::InvocationFailed(failure)) = answer(execution) else { panic!("{status:?}") };
         assert_eq!((failure.code, failure.execution_id.as_deref()), (expected, Some("e")));
     };

@@ -41,7 +41,7 @@ fn knowing_the_session_is_not_enough_for_a_replay() {
     let (session, second) = session.refreshed(&first, LIFETIME, START).unwrap();
     let forged = RefreshToken { family: [0; 16], ..first };
     assert_eq!(session.worth(&forged, START), Worth::Nothing);
-    let guessed = RefreshToken { own: [0; 32], ..second.clone() };
+    let guessed = RefreshToken { own: [0; 32], ..second };
     assert_eq!(session.worth(&guessed, START), Worth::Nothing);
     let ahead = RefreshToken { generation: 9, ..second };
     assert_eq!(session.worth(&ahead, START), Worth::Nothing);

@@ -166,13 +166,13 @@ impl Rules {
 
     /// The first rule that matches, or the fallback.
     pub(super) fn find<'a>(&'a self, scene: &Scene<'a>) -> Found<'a> {
-        let input = text::normal(scene.input);
+        let input = text::normal(text::head(scene.input));
         let system: String = scene
             .request
             .messages
             .iter()
             .filter(|message| message.role == Role::System)
-            .map(|message| text::normal(&message.content))
+            .map(|message| text::normal(text::head(&message.content)))
             .collect();
         let found = self.rules.iter().find_map(|rule| {
             let captures = rule.when.test(scene, &input, &system)?;
@@ -225,7 +225,9 @@ impl When {
         // After a tool answered, only rules for that apply; otherwise a rule would call it for ever.
         let result = match (&self.tool_result, scene.tool_result) {
             (None, None) => true,
-            (Some(test), Some(result)) => test.test(&text::normal(result), result).is_some(),
+            (Some(test), Some(result)) => {
+                test.test(&text::normal(text::head(result)), text::head(result)).is_some()
+            }
             (None, Some(_)) | (Some(_), None) => false,
         };
         let holds = result
@@ -235,7 +237,7 @@ impl When {
             && (self.choices.is_empty()
                 || schema.is_some_and(|schema| offers(schema, &self.choices, 0)))
             && self.system.test(system, system).is_some();
-        if holds { self.input.test(input, scene.input) } else { None }
+        if holds { self.input.test(input, text::head(scene.input)) } else { None }
     }
 }
 
@@ -339,7 +341,7 @@ impl Action {
 
 /// The first tool whose name's words all occur in the input.
 pub(super) fn mentioned_tool<'a>(tools: &'a [Tool], input: &str) -> Option<&'a Tool> {
-    let input = text::normal(input);
+    let input = text::normal(text::head(input));
     tools.iter().find(|tool| {
         let name = text::normal(&tool.name.replace('_', " "));
         let mut words =

@@ -60,6 +60,10 @@ fn handlers_answer_in_their_role() {
     check("You are the billing support team. Answer the customer.", "billing support");
     check("You are a technical support engineer.", "technical support");
     check("You answer general questions of customers.", "contacting support");
+    check(
+        "You are the general support agent. Greet the customer, answer the question.",
+        "contacting support",
+    );
     check("You handle billing.", "billing");
     check("You execute tasks step by step.", "Task received");
     check("You are a data processor.", "characters of data");

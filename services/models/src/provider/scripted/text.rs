@@ -7,6 +7,9 @@ use super::Scene;
 /// The longest piece of the conversation that a template repeats, in characters.
 const MAX_EXCERPT: usize = 500;
 
+/// How much of a text rules look at, in bytes.
+const MAX_MATCHED: usize = 16 << 10;
+
 /// The placeholders that a template may have, besides `{{1}}` to `{{9}}`.
 const NAMES: [&str; 7] = ["input", "turn", "model", "tool_result", "words", "lines", "characters"];
 
@@ -117,6 +120,11 @@ pub(super) fn excerpt(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// What rules look at of a text: its first 16 KiB, so that a long one costs no more than that.
+pub(super) fn head(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_MATCHED)]
 }
 
 /// The words of a text in lower case, each with a blank on both sides: `" i was charged "`.

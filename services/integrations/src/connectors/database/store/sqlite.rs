@@ -78,14 +78,14 @@ impl File {
         parameters: &[Value],
         max_rows: usize,
     ) -> Result<Table, Error> {
-        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        restrict(&connection, May::Read).map_err(|error| self.failure(&error))?;
+        let mut connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        restrict(&mut connection, May::Read).map_err(|error| self.failure(&error))?;
         let mut statement = connection.prepare(sql).map_err(|error| self.refusal(&error, May::Read))?;
         let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
         distinct(&columns)?;
         self.bind(&mut statement, parameters)?;
         let (mut rows, mut found, mut bytes) = (statement.raw_query(), Vec::new(), 0);
-        while let Some(row) = rows.next().map_err(|error| self.failure(&error))? {
+        while let Some(row) = rows.next().map_err(|error| self.refusal(&error, May::Read))? {
             if found.len() == max_rows {
                 return Ok(Table { columns, rows: found, truncated: true });
             }
@@ -105,8 +105,8 @@ impl File {
 
     /// Runs a statement that writes, in a transaction of its own; answers how many rows it touched.
     pub(in super::super) fn execute(&self, sql: &str, parameters: &[Value]) -> Result<u64, Error> {
-        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        self.transaction(&connection, |connection| {
+        let mut connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        self.transaction(&mut connection, |connection| {
             restrict(connection, May::Write).map_err(|error| self.failure(&error))?;
             let mut statement =
                 connection.prepare(sql).map_err(|error| self.refusal(&error, May::Write))?;
@@ -114,7 +114,7 @@ impl File {
             let writes = !statement.readonly();
             let mut rows = statement.raw_query();
             // Rows of a RETURNING are stepped over: `affected_rows` is all this action answers.
-            while rows.next().map_err(|error| self.failure(&error))?.is_some() {}
+            while rows.next().map_err(|error| self.refusal(&error, May::Write))?.is_some() {}
             Ok(if writes { connection.changes() } else { 0 })
         })
     }
@@ -122,8 +122,8 @@ impl File {
     /// Inserts rows in one transaction.
     pub(in super::super) fn insert(&self, insert: &Insert) -> Result<u64, Error> {
         let columns = insert.columns()?;
-        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        self.transaction(&connection, |connection| {
+        let mut connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        self.transaction(&mut connection, |connection| {
             let run = |sql: &str| connection.execute(sql, []).map_err(|error| self.table(&error));
             if insert.create && !columns.is_empty() {
                 run(&insert.create_sql(&columns, "TEXT"))?;
@@ -158,7 +158,7 @@ impl File {
     fn open(&self, access: OpenFlags) -> Result<Connection, Error> {
         // The path is canonical, so a link in it appeared after it was judged.
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let opened = Connection::open_with_flags(&self.path, flags).and_then(|connection| {
+        let opened = Connection::open_with_flags(&self.path, flags).and_then(|mut connection| {
             connection.busy_timeout(BUSY.min(self.limits.timeout))?;
             connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE)?;
             let (stop, end) = (self.stop.clone(), Instant::now() + self.limits.timeout);
@@ -171,8 +171,8 @@ impl File {
 
     fn transaction<T>(
         &self,
-        connection: &Connection,
-        work: impl FnOnce(&Connection) -> Result<T, Error>,
+        connection: &mut Connection,
+        work: impl FnOnce(&mut Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
         connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| self.failure(&error))?;
         // An error drops the connection, which rolls back.
@@ -255,11 +255,11 @@ fn message(error: &rusqlite::Error) -> String {
     error.to_string()
 }
 
-fn restrict(connection: &Connection, may: May) -> rusqlite::Result<()> {
+fn restrict(connection: &mut Connection, may: May) -> rusqlite::Result<()> {
     connection.authorizer(Some(move |context: AuthContext<'_>| judge(&context.action, may)))
 }
 
-fn free(connection: &Connection) -> rusqlite::Result<()> {
+fn free(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)
 }
 

@@ -1,0 +1,24 @@
+//! The auth service over REST and gRPC, with real tokens: the harness follows it as every service does.
+
+#[cfg(test)]
+#[path = "it/world.rs"]
+mod world;
+
+#[cfg(test)]
+#[path = "it/access.rs"]
+mod access;
+#[cfg(test)]
+#[path = "it/api_keys.rs"]
+mod api_keys;
+#[cfg(test)]
+#[path = "it/canary.rs"]
+mod canary;
+#[cfg(test)]
+#[path = "it/codes.rs"]
+mod codes;
+#[cfg(test)]
+#[path = "it/logins.rs"]
+mod logins;
+#[cfg(test)]
+#[path = "it/users.rs"]
+mod users;

@@ -1,0 +1,190 @@
+//! Rows of workflows and their versions.
+
+use lightning_mesh::clock::Timestamp;
+use lightning_store::{Batch, Expect, Once, Row, params};
+
+use super::{After, Store, Written, json, labels, labels_text, limit, number, parse};
+use crate::{
+    Error,
+    domain::{Version, Workflow, WorkflowId},
+};
+
+const GET: &str = "SELECT w.id, w.name, w.description, w.labels, w.version, w.revision, w.create_time,
+    w.update_time, v.definition, v.source, v.hash, v.create_time AS version_time
+    FROM workflows w JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.version
+    WHERE w.id = $1";
+const LIST_DOWN: &str = "SELECT w.id, w.name, w.description, w.labels, w.version, w.revision, w.create_time,
+    w.update_time, v.definition, v.source, v.hash, v.create_time AS version_time
+    FROM workflows w JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.version
+    WHERE (CAST($1 AS TEXT) IS NULL OR w.name = $1)
+    AND (w.create_time < $2 OR (w.create_time = $2 AND w.id < $3))
+    ORDER BY w.create_time DESC, w.id DESC LIMIT $4";
+const LIST_UP: &str = "SELECT w.id, w.name, w.description, w.labels, w.version, w.revision, w.create_time,
+    w.update_time, v.definition, v.source, v.hash, v.create_time AS version_time
+    FROM workflows w JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.version
+    WHERE (CAST($1 AS TEXT) IS NULL OR w.name = $1)
+    AND (w.create_time > $2 OR (w.create_time = $2 AND w.id > $3))
+    ORDER BY w.create_time, w.id LIMIT $4";
+const VERSION: &str = "SELECT version, definition, source, hash, create_time AS version_time
+    FROM workflow_versions WHERE workflow_id = $1 AND version = $2";
+const VERSIONS: &str = "SELECT version, definition, source, hash, create_time AS version_time
+    FROM workflow_versions WHERE workflow_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3";
+const INSERT: &str = "INSERT INTO workflows
+    (id, name, description, labels, version, revision, create_time, update_time)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+const INSERT_VERSION: &str = "INSERT INTO workflow_versions
+    (workflow_id, version, definition, source, hash, create_time) VALUES ($1, $2, $3, $4, $5, $6)";
+const UPDATE: &str = "UPDATE workflows SET name = $1, description = $2, labels = $3, version = $4,
+    revision = revision + 1, update_time = $5 WHERE id = $6 AND revision = $7";
+const DELETE: &str = "DELETE FROM workflows WHERE id = $1 AND revision = $2 AND NOT EXISTS
+    (SELECT 1 FROM executions e WHERE e.workflow_id = $1 AND e.end_time IS NULL)";
+const IN_USE: &str = "SELECT id FROM executions WHERE workflow_id = $1 AND end_time IS NULL LIMIT 1";
+
+// === impl Store ===
+
+impl Store {
+    pub(crate) async fn workflow(&self, id: &WorkflowId) -> Result<Workflow, Error> {
+        match self.db.query_opt(GET, params![id.as_str()]).await? {
+            Some(row) => workflow(&row),
+            None => Err(Error::WorkflowNotFound { id: id.clone() }),
+        }
+    }
+
+    pub(crate) async fn workflows(
+        &self,
+        name: Option<&str>,
+        ascending: bool,
+        after: After,
+        rows: usize,
+    ) -> Result<Vec<Workflow>, Error> {
+        let (sql, first) = if ascending { (LIST_UP, i64::MIN) } else { (LIST_DOWN, i64::MAX) };
+        let (time, id) = after.unwrap_or((first, String::new()));
+        let rows = self.db.query(sql, params![name, time, id, limit(rows)]).await?;
+        rows.iter().map(workflow).collect()
+    }
+
+    pub(crate) async fn version(&self, id: &WorkflowId, number: i32) -> Result<Version, Error> {
+        match self.db.query_opt(VERSION, params![id.as_str(), number]).await? {
+            Some(row) => version(&row),
+            None => Err(Error::VersionNotFound { id: id.clone(), version: number }),
+        }
+    }
+
+    pub(crate) async fn versions(
+        &self,
+        id: &WorkflowId,
+        below: i64,
+        rows: usize,
+    ) -> Result<Vec<Version>, Error> {
+        let rows = self.db.query(VERSIONS, params![id.as_str(), below, limit(rows)]).await?;
+        rows.iter().map(version).collect()
+    }
+
+    pub(crate) async fn insert_workflow(
+        &self,
+        workflow: &Workflow,
+        once: Option<Once>,
+    ) -> Result<Written, Error> {
+        let Workflow { id, name, description, labels, version, revision, created_at, updated_at } = workflow;
+        let (created, updated) = (created_at.as_micros(), updated_at.as_micros());
+        let batch = Batch::new()
+            .then(
+                INSERT,
+                params![
+                    id.as_str(),
+                    name,
+                    description,
+                    labels_text(labels),
+                    version.number,
+                    *revision,
+                    created,
+                    updated
+                ],
+            )
+            .append(insert_version(id, version));
+        match self.write_once(once, batch, created).await {
+            Err(Error::Store(error)) if error.is_conflict() => {
+                Err(Error::WorkflowExists { id: id.clone() })
+            }
+            result => result,
+        }
+    }
+
+    /// Writes what changed, if the revision is still the one before. Tells whether it was.
+    pub(crate) async fn update_workflow(
+        &self,
+        workflow: &Workflow,
+        new_version: bool,
+    ) -> Result<bool, Error> {
+        let Workflow { id, name, description, labels, version, revision, updated_at, .. } = workflow;
+        let mut batch = Batch::new().then_expect(
+            UPDATE,
+            params![
+                name,
+                description,
+                labels_text(labels),
+                version.number,
+                updated_at.as_micros(),
+                id.as_str(),
+                *revision - 1
+            ],
+            Expect::Rows(1),
+        );
+        if new_version {
+            batch = batch.append(insert_version(id, version));
+        }
+        match self.db.write(batch).await {
+            Ok(_) => Ok(true),
+            Err(lightning_store::Error::Unexpected { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes a workflow of this revision. Tells whether it was there, of that revision, and unused.
+    pub(crate) async fn delete_workflow(&self, id: &WorkflowId, revision: i64) -> Result<bool, Error> {
+        let done = self.db.execute(DELETE, params![id.as_str(), revision]).await?;
+        Ok(done.changed > 0)
+    }
+
+    /// Whether executions of the workflow are open.
+    pub(crate) async fn workflow_in_use(&self, id: &WorkflowId) -> Result<bool, Error> {
+        Ok(self.db.query_opt(IN_USE, params![id.as_str()]).await?.is_some())
+    }
+}
+
+fn insert_version(id: &WorkflowId, version: &Version) -> Batch {
+    Batch::new().then(
+        INSERT_VERSION,
+        params![
+            id.as_str(),
+            version.number,
+            json(&version.definition),
+            version.source.as_deref(),
+            &version.hash,
+            version.created_at.as_micros()
+        ],
+    )
+}
+
+fn workflow(row: &Row) -> Result<Workflow, Error> {
+    Ok(Workflow {
+        id: WorkflowId::parse(&row.text("id")?).map_err(|_| Error::Damaged { what: "an id" })?,
+        name: row.text("name")?,
+        description: row.text("description")?,
+        labels: labels(&row.text("labels")?)?,
+        version: version(row)?,
+        revision: row.integer("revision")?,
+        created_at: Timestamp::from_micros(row.integer("create_time")?),
+        updated_at: Timestamp::from_micros(row.integer("update_time")?),
+    })
+}
+
+fn version(row: &Row) -> Result<Version, Error> {
+    Ok(Version {
+        number: number(row.integer("version")?, "a version")?,
+        definition: parse(&row.text("definition")?, "a definition")?,
+        source: row.opt_text("source")?,
+        hash: row.text("hash")?,
+        created_at: Timestamp::from_micros(row.integer("version_time")?),
+    })
+}
