@@ -112,12 +112,12 @@ async fn sessions_end_when_idle_and_at_their_full_age() {
     let (_, mut kept) = world.login("ada").await;
     world.advance(Duration::from_hours(24));
     world.refresh(&idle["refresh_token"]).await.refused(400, "GRANT_INVALID");
-    for _ in 0..4 {
-        world.advance(Duration::from_hours(6 * 24));
+    for _ in 0..5 {
+        world.advance(Duration::from_hours(5 * 24));
         kept = world.refresh(&kept["refresh_token"]).await.body;
         assert_ne!(kept["refresh_token"], json!(null));
     }
-    world.advance(Duration::from_hours(6 * 24));
+    world.advance(Duration::from_hours(5 * 24));
     world.refresh(&kept["refresh_token"]).await.refused(400, "GRANT_INVALID");
 }
 

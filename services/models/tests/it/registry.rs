@@ -99,3 +99,16 @@ async fn models_are_listed_in_pages_and_by_filter() {
     assert!(builtin.iter().all(|model| model.source() == Source::Builtin) && builtin.len() == 2);
     assert_eq!(reason(&filtered("colour = red").await.expect_err("a refusal")), "FILTER_INVALID");
 }
+
+#[tokio::test]
+async fn models_and_costs_survive_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rig = Rig::on(Some(folder.path()), |_| {}).await;
+    rig.models().register_model(registration("kept")).await.expect("registered");
+    rig.infer("kept", "hi").await.expect("an answer");
+    rig.harness.stop().await;
+
+    let rig = Rig::on(Some(folder.path()), |config| config.default_model = "kept".to_owned()).await;
+    assert_eq!(rig.infer("", "hi").await.expect("an answer").model, "kept");
+    assert_eq!(rig.costs("model").await.request_count, 2);
+}

@@ -1,9 +1,9 @@
 //! One models service in a harness, with or without an upstream.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use lightning_mesh::{channel::Channel, fault, identity::Caller, testing::Harness};
-use lightning_models::{Config, ModelConfig, ProviderConfig, ProviderKind};
+use lightning_models::{Config, Error, ModelConfig, ProviderConfig, ProviderKind};
 use lightning_proto::models::v1::{
     self as pb, cost_service_client::CostServiceClient,
     inference_service_client::InferenceServiceClient, model_service_client::ModelServiceClient,
@@ -26,15 +26,27 @@ impl Rig {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(None, change).await
+    }
+
+    /// A service whose data is in a folder that outlives it.
+    pub(crate) async fn on(folder: Option<&Path>, change: impl FnOnce(&mut Config)) -> Self {
         let upstream = Upstream::start().await;
         let mut config = Config { provider: vec![provider(&upstream)], ..Config::default() };
         change(&mut config);
         let mut harness = Harness::new(&["models"]);
         let context = harness.context("models");
-        let settings = Settings { data_dir: context.data_dir().to_path_buf(), url: None, pool: 2 };
-        let service = lightning_models::open(config, &settings, context.clone())
-            .await
-            .expect("the service opens");
+        let data_dir = folder.unwrap_or_else(|| context.data_dir()).to_path_buf();
+        let settings = Settings { data_dir, url: None, pool: 2 };
+        let service = loop {
+            match lightning_models::open(config.clone(), &settings, context.clone()).await {
+                // A service that stopped just before lets go of its file a moment later.
+                Err(Error::Store(lightning_store::Error::Owned { .. })) => {
+                    tokio::task::yield_now().await
+                }
+                opened => break opened.expect("the service opens"),
+            }
+        };
         harness.serve(service, &context).await.expect("the service is served");
         Self { harness, upstream }
     }

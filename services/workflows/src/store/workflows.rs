@@ -36,9 +36,10 @@ const INSERT_VERSION: &str = "INSERT INTO workflow_versions
     (workflow_id, version, definition, source, hash, create_time) VALUES ($1, $2, $3, $4, $5, $6)";
 const UPDATE: &str = "UPDATE workflows SET name = $1, description = $2, labels = $3, version = $4,
     revision = revision + 1, update_time = $5 WHERE id = $6 AND revision = $7";
-const DELETE: &str = "DELETE FROM workflows WHERE id = $1 AND revision = $2 AND NOT EXISTS
+/// Takes the row before anything is decided on it, so that no execution begins meanwhile.
+const HOLD: &str = "UPDATE workflows SET id = id WHERE id = $1 AND revision = $2";
+const DELETE: &str = "DELETE FROM workflows WHERE id = $1 AND NOT EXISTS
     (SELECT 1 FROM executions e WHERE e.workflow_id = $1 AND e.end_time IS NULL)";
-const IN_USE: &str = "SELECT id FROM executions WHERE workflow_id = $1 AND end_time IS NULL LIMIT 1";
 
 // === impl Store ===
 
@@ -140,15 +141,17 @@ impl Store {
         }
     }
 
-    /// Deletes a workflow of this revision. Tells whether it was there, of that revision, and unused.
-    pub(crate) async fn delete_workflow(&self, id: &WorkflowId, revision: i64) -> Result<bool, Error> {
-        let done = self.db.execute(DELETE, params![id.as_str(), revision]).await?;
-        Ok(done.changed > 0)
-    }
-
-    /// Whether executions of the workflow are open.
-    pub(crate) async fn workflow_in_use(&self, id: &WorkflowId) -> Result<bool, Error> {
-        Ok(self.db.query_opt(IN_USE, params![id.as_str()]).await?.is_some())
+    /// Deletes a workflow of this revision.
+    pub(crate) async fn delete_workflow(&self, id: &WorkflowId, revision: i64) -> Result<(), Error> {
+        let batch = Batch::new()
+            .then_expect(HOLD, params![id.as_str(), revision], Expect::Rows(1))
+            .then_expect(DELETE, params![id.as_str()], Expect::Rows(1));
+        match self.db.write(batch).await {
+            Ok(_) => Ok(()),
+            Err(lightning_store::Error::Unexpected { statement: 0, .. }) => Err(Error::Contended),
+            Err(lightning_store::Error::Unexpected { .. }) => Err(Error::WorkflowInUse { id: id.clone() }),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
