@@ -10,6 +10,7 @@ mod it {
     mod invocations;
     mod peers;
     mod rest;
+    mod scaled;
     mod support;
     mod templates;
 }

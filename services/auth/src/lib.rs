@@ -69,8 +69,6 @@ pub struct NewUser {
     pub username: String,
     /// The address; may be empty.
     pub email: String,
-    /// The human name; may be empty.
-    pub display_name: String,
     /// 12 to 256 characters, not on the block list.
     pub password: Secret,
     /// The roles, by name; `viewer` if empty. The first user is admin, whatever stands here.
@@ -79,9 +77,23 @@ pub struct NewUser {
 
 /// Creates a user in the database directly, while no server runs. Fails with [`Error::Running`] if one
 /// does (on SQLite; on PostgreSQL a running server notices the user within a second).
-pub async fn create_user(store: &Settings, user: NewUser) -> Result<UserId, Error> {
+pub async fn create_user(
+    config: &Config,
+    store: &Settings,
+    user: NewUser,
+) -> Result<UserId, Error> {
+    config.check()?;
     let store = Store::open(store).await?;
     let created = logic::users::create(&store, &Clock::system(), user).await;
     store.close().await;
     created
+}
+
+/// Whether any user exists, read from the database directly before the server is opened. Fails with
+/// [`Error::Running`] if another process serves it.
+pub async fn has_users(store: &Settings) -> Result<bool, Error> {
+    let store = Store::open(store).await?;
+    let users = store.users().await;
+    store.close().await;
+    Ok(users? > 0)
 }

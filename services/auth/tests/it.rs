@@ -20,5 +20,8 @@ mod codes;
 #[path = "it/logins.rs"]
 mod logins;
 #[cfg(test)]
+#[path = "it/scaled.rs"]
+mod scaled;
+#[cfg(test)]
 #[path = "it/users.rs"]
 mod users;

@@ -68,7 +68,10 @@ impl Callbacks {
             message: format!("status {status}"),
         };
         if matches!(status, 408 | 425 | 429) {
-            return Err(Error::UpstreamUnavailable { target: answer.target, why: format!("status {status}") });
+            return Err(Error::UpstreamUnavailable {
+                target: answer.target,
+                why: format!("status {status}"),
+            });
         }
         Err(refused)
     }
@@ -79,26 +82,24 @@ impl Callbacks {
     }
 }
 
-/// A timeout or an answer that never ends may pass.
+/// A timeout may pass. Nobody reads the body of an answer, so one that is too large stays a refusal.
 fn passing(error: Error) -> Error {
-    match error {
-        Error::UpstreamTimeout { target, after } => Error::UpstreamUnavailable {
-            target,
-            why: format!("no answer within {} ms", after.as_millis()),
-        },
-        // Nobody reads the body of the answer, so its size is no reason to call again.
-        other => other,
+    if let Error::UpstreamTimeout { target, after } = error {
+        let why = format!("no answer within {} ms", after.as_millis());
+        return Error::UpstreamUnavailable { target, why };
     }
+    error
 }
 
 fn parse(text: &str) -> Result<Url, Error> {
-    Url::parse(text).map_err(|error| invalid("url", format!("must be an http or https URL ({error})")))
+    Url::parse(text)
+        .map_err(|error| invalid("url", &format!("must be an http or https URL ({error})")))
 }
 
 fn header(path: &str, text: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(text).map_err(|_| invalid(path, "cannot be sent as a header".to_owned()))
+    HeaderValue::from_str(text).map_err(|_| invalid(path, "cannot be sent as a header"))
 }
 
-fn invalid(path: &str, description: String) -> Error {
-    Error::PayloadInvalid(vec![Violation::new(path, cut(&description, 300))])
+fn invalid(path: &str, description: &str) -> Error {
+    Error::PayloadInvalid(vec![Violation::new(path, cut(description, 300))])
 }

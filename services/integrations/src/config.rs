@@ -62,7 +62,8 @@ impl Default for Config {
 impl Config {
     /// Refuses figures outside their documented ranges.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let wrong = |key, range: &str| Err(Error::Settings { key, why: format!("must be {range}") });
+        let wrong =
+            |key, range: &str| Err(Error::Settings { key, why: format!("must be {range}") });
         if !(1..=1_000).contains(&self.concurrency) {
             return wrong("concurrency", "1 to 1,000");
         }

@@ -28,7 +28,11 @@ mod tests;
 /// A kind of external system.
 pub(crate) trait Connector: Send + Sync {
     /// What the schemas cannot say: which fields belong together. Called after they have passed.
-    fn check(&self, config: &Map<String, Value>, credentials: &Map<String, Value>) -> Vec<Violation>;
+    fn check(
+        &self,
+        config: &Map<String, Value>,
+        credentials: &Map<String, Value>,
+    ) -> Vec<Violation>;
 
     /// Makes a harmless call; answers what the other side said.
     fn test<'a>(&'a self, access: &'a Access) -> BoxFuture<'a, Result<String, Error>>;
@@ -125,7 +129,10 @@ impl Registry {
                 include_str!("connectors/salesforce.json"),
                 Box::new(salesforce::Salesforce::new(http("Salesforce"))),
             )?,
-            register(include_str!("connectors/slack.json"), Box::new(slack::Slack::new(http("Slack"))))?,
+            register(
+                include_str!("connectors/slack.json"),
+                Box::new(slack::Slack::new(http("Slack"))),
+            )?,
         ]))
     }
 
@@ -153,8 +160,13 @@ impl Registry {
 
 impl Registered {
     /// Everything that is wrong with a configuration and its credentials.
-    pub(crate) fn check(&self, config: &Map<String, Value>, credentials: &Map<String, Value>) -> Vec<Violation> {
-        let Descriptor { config: config_schema, credentials: credentials_schema, .. } = &self.descriptor;
+    pub(crate) fn check(
+        &self,
+        config: &Map<String, Value>,
+        credentials: &Map<String, Value>,
+    ) -> Vec<Violation> {
+        let Descriptor { config: config_schema, credentials: credentials_schema, .. } =
+            &self.descriptor;
         let mut found = config_schema.check("integration.config", &Value::Object(config.clone()));
         let secrets = Value::Object(credentials.clone());
         found.extend(credentials_schema.check("integration.credentials", &secrets));
@@ -180,7 +192,8 @@ impl Registered {
 
 fn register(text: &str, connector: Box<dyn Connector>) -> Result<Registered, Error> {
     let broken = |why: String| Error::BuiltIn { what: "connector", why };
-    let file: DescriptorFile = serde_json::from_str(text).map_err(|error| broken(error.to_string()))?;
+    let file: DescriptorFile =
+        serde_json::from_str(text).map_err(|error| broken(error.to_string()))?;
     let compile = |schema| Schema::compile(schema).map_err(broken);
     let mut actions = Vec::new();
     for action in file.actions {
@@ -204,8 +217,10 @@ fn register(text: &str, connector: Box<dyn Connector>) -> Result<Registered, Err
 
 /// Reads an object that has passed its schema; a difference between schema and type is a defect.
 fn typed<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Error> {
-    serde_json::from_value(value)
-        .map_err(|_| Error::BuiltIn { what: "schema", why: "it lets through what cannot be read".to_owned() })
+    serde_json::from_value(value).map_err(|_| Error::BuiltIn {
+        what: "schema",
+        why: "it lets through what cannot be read".to_owned(),
+    })
 }
 
 /// A duration such as `"30s"` of a configuration.

@@ -23,8 +23,8 @@ use crate::{
     callbacks::Callback,
     connectors::{Action, Registered},
     domain::{
-        Change, Draft, Event, EventStatus, Integration, IntegrationId, MAX_CONFIG_BYTES, Part, Scheme, Webhook,
-        WebhookId, is_name,
+        Change, Draft, Event, EventStatus, Integration, IntegrationId, MAX_CONFIG_BYTES, Part,
+        Scheme, Webhook, WebhookId, is_name,
     },
     hub::{Ran, Repeat, Tested},
     store::Listing,
@@ -44,7 +44,8 @@ const TOO_LARGE: &str = "must have at most 65,536 bytes";
 
 /// The id in a request; one that cannot be an id names nothing.
 pub(crate) fn integration_id(text: &str) -> Result<IntegrationId, Error> {
-    IntegrationId::parse(text).map_err(|_| Error::IntegrationNotFound { id: crate::domain::cut(text, 128) })
+    IntegrationId::parse(text)
+        .map_err(|_| Error::IntegrationNotFound { id: crate::domain::cut(text, 128) })
 }
 
 /// The id in a request; one that cannot be an id names nothing.
@@ -69,7 +70,13 @@ pub(crate) fn draft(request: pb::CreateIntegrationRequest) -> Result<Draft, Erro
     check_key(&mut wrong, "request_id", &request.request_id);
     let config = object(&mut wrong, "integration.config", given.config.as_ref());
     let credentials = object(&mut wrong, "integration.credentials", given.credentials.as_ref());
-    let draft = id.map(|id| Draft { id, name: given.name, connector: given.connector_type, config, credentials });
+    let draft = id.map(|id| Draft {
+        id,
+        name: given.name,
+        connector: given.connector_type,
+        config,
+        credentials,
+    });
     finish(wrong, pb::ErrorReason::IntegrationInvalid, draft)
 }
 
@@ -94,7 +101,8 @@ pub(crate) fn change(request: pb::UpdateIntegrationRequest) -> Result<Change, Er
 }
 
 fn mask(mask: Option<&FieldMask>) -> Result<Mask, Error> {
-    let output_only = ["id", "connector_type", "credential_names", "create_time", "update_time", "etag"];
+    let output_only =
+        ["id", "connector_type", "credential_names", "create_time", "update_time", "etag"];
     Mask::parse(mask, &["name", "config", "credentials"], &output_only)
         .map_err(|error| Error::Refused(error.into()))
 }
@@ -119,8 +127,16 @@ pub(crate) fn registration(request: pb::RegisterWebhookRequest) -> Result<Regist
     let scheme = Scheme::parse(&request.signature_scheme);
     wrong.check(scheme.is_some(), "signature_scheme", "must be standard, github or slack");
     let length = request.secret.chars().count();
-    wrong.check(length == 0 || (16..=256).contains(&length), "secret", "must have 16 to 256 characters");
-    wrong.check(request.workflow_id.len() <= 128, "workflow_id", "must have at most 128 characters");
+    wrong.check(
+        length == 0 || (16..=256).contains(&length),
+        "secret",
+        "must have 16 to 256 characters",
+    );
+    wrong.check(
+        request.workflow_id.len() <= 128,
+        "workflow_id",
+        "must have at most 128 characters",
+    );
     check_key(&mut wrong, "request_id", &request.request_id);
     let registration = scheme.map(|scheme| Registration {
         name: request.name,
@@ -145,7 +161,12 @@ pub(crate) fn delivery(metadata: &MetadataMap, body: Option<HttpBody>) -> Delive
 /// What to tell the outside.
 pub(crate) fn callback(request: pb::DeliverCallbackRequest) -> Callback {
     let HttpBody { content_type, data, .. } = request.body.unwrap_or_default();
-    Callback { url: request.url, content_type, body: data.into(), idempotency_key: request.idempotency_key }
+    Callback {
+        url: request.url,
+        content_type,
+        body: data.into(),
+        idempotency_key: request.idempotency_key,
+    }
 }
 
 /// The payload of an action.

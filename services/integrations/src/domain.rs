@@ -259,7 +259,9 @@ pub(crate) fn is_too_deep(value: &Value) -> bool {
     fn deeper(value: &Value, left: usize) -> bool {
         match value {
             Value::Array(values) => left == 0 || values.iter().any(|value| deeper(value, left - 1)),
-            Value::Object(fields) => left == 0 || fields.values().any(|value| deeper(value, left - 1)),
+            Value::Object(fields) => {
+                left == 0 || fields.values().any(|value| deeper(value, left - 1))
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
         }
     }

@@ -46,6 +46,8 @@ const MAX_CLIENTS: usize = 64;
 /// The longest URL, in bytes.
 const MAX_URL: usize = 8 << 10;
 
+type Addresses = Vec<SocketAddr>;
+
 /// The guarded client.
 pub(crate) struct Egress {
     guard: Arc<Guard>,
@@ -124,9 +126,10 @@ impl Egress {
             match next {
                 Some(next) if allowed > 0 => {
                     if followed == allowed {
-                        return Err(Error::UpstreamUnavailable {
+                        return Err(Error::UpstreamRejected {
                             target: target(&call.url),
-                            why: format!("it redirects more than {allowed} times"),
+                            status: Some(response.status().as_u16()),
+                            message: format!("it redirects more than {allowed} times"),
                         });
                     }
                     followed += 1;
@@ -146,14 +149,13 @@ impl Egress {
             .request(call.method.clone(), call.url.clone())
             .headers(headers)
             .body(call.body.clone());
-        request.send().await.map_err(|error| failure(error, &call.url))
+        request.send().await.map_err(|error| failure(&error, &call.url))
     }
 
     /// Judges everything about a URL that needs no resolving; answers its port.
     fn check_url(&self, url: &Url) -> Result<u16, Error> {
-        let refuse = |why: &str| {
-            Err(Error::TargetRefused { target: target(url), why: why.to_owned() })
-        };
+        let refuse =
+            |why: &str| Err(Error::TargetRefused { target: target(url), why: why.to_owned() });
         if !matches!(url.scheme(), "http" | "https") {
             return refuse("only http and https are called");
         }
@@ -169,8 +171,12 @@ impl Egress {
         match url.host() {
             None => refuse("it has no host"),
             Some(Host::Domain(_)) => Ok(port),
-            Some(Host::Ipv4(ip)) => self.guard.judge(&ip.to_string(), ip.into(), port).map(|()| port),
-            Some(Host::Ipv6(ip)) => self.guard.judge(&ip.to_string(), ip.into(), port).map(|()| port),
+            Some(Host::Ipv4(ip)) => {
+                self.guard.judge(&ip.to_string(), ip.into(), port).map(|()| port)
+            }
+            Some(Host::Ipv6(ip)) => {
+                self.guard.judge(&ip.to_string(), ip.into(), port).map(|()| port)
+            }
         }
     }
 
@@ -220,9 +226,10 @@ fn redirect_of(response: &reqwest::Response, from: &Url) -> Option<Result<Url, E
     let follows = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let location = response.headers().get(header::LOCATION).filter(|_| follows)?;
     let next = location.to_str().ok().and_then(|text| from.join(text).ok());
-    Some(next.ok_or_else(|| Error::UpstreamUnavailable {
+    Some(next.ok_or_else(|| Error::UpstreamRejected {
         target: target(from),
-        why: "it redirects to an address that cannot be read".to_owned(),
+        status: Some(response.status().as_u16()),
+        message: "it redirects to an address that cannot be read".to_owned(),
     }))
 }
 
@@ -234,8 +241,8 @@ fn redirect_to(call: &mut Call, next: Url, status: StatusCode) -> Result<(), Err
             why: "a redirect from https to http is not followed".to_owned(),
         });
     }
-    let keeps_method = matches!(status.as_u16(), 307 | 308)
-        || matches!(call.method, Method::GET | Method::HEAD);
+    let keeps_method =
+        matches!(status.as_u16(), 307 | 308) || matches!(call.method, Method::GET | Method::HEAD);
     if !keeps_method {
         call.method = Method::GET;
         call.body.clear();
@@ -256,7 +263,7 @@ fn redirect_to(call: &mut Call, next: Url, status: StatusCode) -> Result<(), Err
 async fn read(mut response: reqwest::Response, url: &Url) -> Result<Answer, Error> {
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failure(error, url))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, url))? {
         if body.len() + chunk.len() > MAX_BODY {
             return Err(Error::ResultTooLarge { limit: MAX_BODY });
         }
@@ -265,7 +272,7 @@ async fn read(mut response: reqwest::Response, url: &Url) -> Result<Answer, Erro
     Ok(Answer { status, headers, body, target: target(url) })
 }
 
-fn failure(error: reqwest::Error, url: &Url) -> Error {
+fn failure(error: &reqwest::Error, url: &Url) -> Error {
     let name = target(url);
     let mut cause: Option<&(dyn StdError + 'static)> = error.source();
     let mut root = None;
@@ -282,7 +289,10 @@ fn failure(error: reqwest::Error, url: &Url) -> Error {
     // The innermost cause names neither path nor query, which may hold secrets.
     let root = root.map_or_else(|| "the exchange failed".to_owned(), ToString::to_string);
     let what = if error.is_connect() { "connecting failed" } else { "the exchange broke off" };
-    Error::UpstreamUnavailable { target: name, why: format!("{what}: {}", crate::domain::cut(&root, 200)) }
+    Error::UpstreamUnavailable {
+        target: name,
+        why: format!("{what}: {}", crate::domain::cut(&root, 200)),
+    }
 }
 
 /// Host and port of a URL: all of it that messages show.
@@ -293,6 +303,3 @@ pub(crate) fn target(url: &Url) -> String {
         None => host.to_owned(),
     }
 }
-
-/// Addresses in the form the connector takes.
-type Addresses = Vec<SocketAddr>;

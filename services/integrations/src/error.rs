@@ -7,7 +7,9 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use lightning_mesh::fault::{Fault, Violations};
-use lightning_proto::{integrations::v1::ErrorReason as Reason, mesh::v1::ErrorReason as MeshReason};
+use lightning_proto::{
+    integrations::v1::ErrorReason as Reason, mesh::v1::ErrorReason as MeshReason,
+};
 
 use crate::domain::Violation;
 
@@ -269,12 +271,23 @@ impl From<Error> for Fault {
                     "{text}; put the former key back into the key file, or set the credentials again"
                 )),
             Error::Peer(status) => peer(*status),
-            Error::TargetRefused { .. }
-            | Error::UpstreamUnavailable { .. }
-            | Error::UpstreamRejected { .. }
-            | Error::UpstreamRateLimited { .. }
-            | Error::UpstreamTimeout { .. }
-            | Error::ResultTooLarge { .. } => upstream(error, text),
+            Error::TargetRefused { target, .. } => {
+                at(Self::precondition(Reason::TargetRefused), text, target)
+            }
+            Error::UpstreamUnavailable { target, .. } => {
+                at(Self::unavailable(Reason::UpstreamUnavailable), text, target)
+            }
+            Error::UpstreamTimeout { target, .. } => {
+                at(Self::deadline(Reason::UpstreamTimeout), text, target)
+            }
+            Error::UpstreamRejected { target, status, .. } => rejected(text, target, status),
+            Error::UpstreamRateLimited { target, retry_after } => {
+                let fault = at(Self::exhausted(Reason::UpstreamRateLimited), text, target);
+                retry_after.into_iter().fold(fault, Self::retry_after)
+            }
+            Error::ResultTooLarge { limit } => Self::exhausted(Reason::ResultTooLarge)
+                .message(format!("{text}; ask for less, for example with a filter or a lower limit"))
+                .with("limit", limit),
             Error::Store(error) => store(error),
             Error::KeyFile { .. }
             | Error::Settings { .. }
@@ -286,37 +299,20 @@ impl From<Error> for Fault {
     }
 }
 
-/// The external system's part: what it did decides whether a repetition makes sense.
-fn upstream(error: Error, text: String) -> Fault {
-    match error {
-        Error::TargetRefused { target, .. } => {
-            Fault::precondition(Reason::TargetRefused).message(text).with("target", target)
-        }
-        Error::UpstreamUnavailable { target, .. } => {
-            Fault::unavailable(Reason::UpstreamUnavailable).message(text).with("target", target)
-        }
-        Error::UpstreamRejected { target, status, .. } => {
-            let fault = match status {
-                // The other side's own trouble: the same call may succeed later.
-                Some(500..=599) => Fault::unavailable(Reason::UpstreamRejected),
-                Some(_) | None => Fault::precondition(Reason::UpstreamRejected),
-            };
-            let fault = fault.message(text).with("target", target);
-            status.into_iter().fold(fault, |fault, status| fault.with("status", status))
-        }
-        Error::UpstreamRateLimited { target, retry_after } => {
-            let fault = Fault::exhausted(Reason::UpstreamRateLimited).message(text);
-            let fault = fault.with("target", target);
-            retry_after.into_iter().fold(fault, Fault::retry_after)
-        }
-        Error::UpstreamTimeout { target, .. } => {
-            Fault::deadline(Reason::UpstreamTimeout).message(text).with("target", target)
-        }
-        Error::ResultTooLarge { limit } => Fault::exhausted(Reason::ResultTooLarge)
-            .message(format!("{text}; ask for less, for example with a filter or a lower limit"))
-            .with("limit", limit),
-        other => Fault::internal(other),
-    }
+/// A fault of the external system at `target`.
+fn at(fault: Fault, text: String, target: String) -> Fault {
+    fault.message(text).with("target", target)
+}
+
+/// What the external system answered decides whether a repetition makes sense.
+fn rejected(text: String, target: String, status: Option<u16>) -> Fault {
+    let fault = match status {
+        // The other side's own trouble: the same call may succeed later.
+        Some(500..=599) => Fault::unavailable(Reason::UpstreamRejected),
+        Some(_) | None => Fault::precondition(Reason::UpstreamRejected),
+    };
+    let fault = at(fault, text, target);
+    status.into_iter().fold(fault, |fault, status| fault.with("status", status))
 }
 
 fn violations(found: Vec<Violation>, reason: Reason) -> Fault {
@@ -325,10 +321,12 @@ fn violations(found: Vec<Violation>, reason: Reason) -> Fault {
         collected.add(path, description);
     }
     // Without a violation there is nothing to refuse, so whoever made this error has a defect.
-    collected.finish(reason).err().unwrap_or_else(|| Fault::internal(Error::BuiltIn {
-        what: "check",
-        why: "it refused without saying what".to_owned(),
-    }))
+    collected.finish(reason).err().unwrap_or_else(|| {
+        Fault::internal(Error::BuiltIn {
+            what: "check",
+            why: "it refused without saying what".to_owned(),
+        })
+    })
 }
 
 /// What another service answered: what the caller can do about it is kept, the rest is ours.
@@ -337,7 +335,9 @@ fn peer(status: tonic::Status) -> Fault {
         tonic::Code::PermissionDenied => {
             Fault::denied(MeshReason::PermissionDenied).message(status.message().to_owned())
         }
-        tonic::Code::DeadlineExceeded => Fault::deadline(MeshReason::DeadlineExceeded).source(status),
+        tonic::Code::DeadlineExceeded => {
+            Fault::deadline(MeshReason::DeadlineExceeded).source(status)
+        }
         tonic::Code::Unavailable | tonic::Code::ResourceExhausted => {
             Fault::unavailable(MeshReason::PeerUnavailable)
                 .message("another service of the mesh is not available now; retry later")

@@ -83,7 +83,8 @@ impl Hub {
             updated_at: now,
             revision: 1,
         };
-        let once = repeat.map(|repeat| repeat.once(&self.keyring, reply(&integration))).transpose()?;
+        let once =
+            repeat.map(|repeat| repeat.once(&self.keyring, reply(&integration))).transpose()?;
         match self.store.insert_integration(&integration, once).await? {
             Outcome::Done(_) => {}
             Outcome::Replayed(before) => return Ok(Made::Before(before)),
@@ -109,14 +110,21 @@ impl Hub {
     }
 
     /// Changes an integration. Configuration and credentials are checked together as they will be.
-    pub(crate) async fn update(&self, caller: &Caller, change: Change) -> Result<Integration, Error> {
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller,
+        change: Change,
+    ) -> Result<Integration, Error> {
         let mut integration = self.get(&change.id).await?;
         if !etag::matches(&change.etag, integration.revision) {
             return Err(Error::EtagMismatch);
         }
         let registered = self.registry.get(&integration.connector)?;
         if change.connector.is_some_and(|connector| connector != integration.connector) {
-            let fixed = Violation::new("integration.connector_type", "cannot be changed; create a new integration");
+            let fixed = Violation::new(
+                "integration.connector_type",
+                "cannot be changed; create a new integration",
+            );
             return Err(Error::ConfigInvalid(vec![fixed]));
         }
         if let Some(name) = change.name {
@@ -145,7 +153,12 @@ impl Hub {
     }
 
     /// Deletes an integration and its credentials.
-    pub(crate) async fn delete(&self, caller: &Caller, id: &IntegrationId, etag: &str) -> Result<(), Error> {
+    pub(crate) async fn delete(
+        &self,
+        caller: &Caller,
+        id: &IntegrationId,
+        etag: &str,
+    ) -> Result<(), Error> {
         let integration = self.get(id).await?;
         if !etag::matches(etag, integration.revision) {
             return Err(Error::EtagMismatch);
@@ -209,7 +222,11 @@ impl Hub {
         Ok((registered, Access { id, revision, config, credentials }))
     }
 
-    fn seal(&self, id: &IntegrationId, credentials: &Map<String, Value>) -> Result<BTreeMap<String, String>, Error> {
+    fn seal(
+        &self,
+        id: &IntegrationId,
+        credentials: &Map<String, Value>,
+    ) -> Result<BTreeMap<String, String>, Error> {
         let seal = |(name, value): (&String, &Value)| {
             let sealed = self.keyring.seal(&place(id, name), value.to_string().as_bytes())?;
             Ok((name.clone(), sealed))

@@ -9,8 +9,10 @@ use std::{sync::Arc, time::Duration};
 
 use lightning_mesh::{Context, Service, clock::Clock, shutdown::Shutdown, task};
 use lightning_proto::integrations::v1::{
-    callback_service_server::CallbackServiceServer, connector_service_server::ConnectorServiceServer,
-    integration_service_server::IntegrationServiceServer, webhook_service_server::WebhookServiceServer,
+    callback_service_server::CallbackServiceServer,
+    connector_service_server::ConnectorServiceServer,
+    integration_service_server::IntegrationServiceServer,
+    webhook_service_server::WebhookServiceServer,
 };
 use tokio::sync::Notify;
 
@@ -75,7 +77,10 @@ pub async fn open(
         attempts: config.webhook_attempts,
     };
     task::spawn("integrations-delivery", deliverer.run(context.shutdown().clone()));
-    task::spawn("integrations-keys", sweep(store.clone(), clock.clone(), context.shutdown().clone()));
+    task::spawn(
+        "integrations-keys",
+        sweep(store.clone(), clock.clone(), context.shutdown().clone()),
+    );
     let slots = slots::Slots::new(config.concurrency, config.queue_wait);
     let hub = Arc::new(hub::Hub { store, keyring, registry, slots, clock });
     let callbacks = callbacks::Callbacks { egress, timeout: config.timeout };
@@ -88,7 +93,9 @@ pub async fn open(
         }))
         .grpc(WebhookServiceServer::new(api::WebhookApi { webhooks }))
         .grpc(CallbackServiceServer::new(api::CallbackApi { callbacks }))
-        .figures(Arc::new(move || vec![("actions_running".to_owned(), figures.slots.busy() as f64)])))
+        .figures(Arc::new(move || {
+            vec![("actions_running".to_owned(), figures.slots.busy() as f64)]
+        })))
 }
 
 /// Forgets old idempotency keys until the shutdown.

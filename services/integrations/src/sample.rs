@@ -38,7 +38,10 @@ fn integration(now: Timestamp) -> Result<Integration, Error> {
         id: IntegrationId::parse(ID).map_err(|_| broken("its id is none"))?,
         name: "Sample database".to_owned(),
         connector: "database".to_owned(),
-        config: config.map(|(name, value)| (name.to_owned(), Value::from(value))).into_iter().collect::<Map<_, _>>(),
+        config: config
+            .map(|(name, value)| (name.to_owned(), Value::from(value)))
+            .into_iter()
+            .collect::<Map<_, _>>(),
         sealed: std::collections::BTreeMap::new(),
         created_at: now,
         updated_at: now,

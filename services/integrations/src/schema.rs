@@ -44,7 +44,9 @@ impl Schema {
                 found.push(Violation::new(format!("{at}.{name}"), "is required"));
             } else if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
                 found.extend(
-                    unexpected.iter().map(|name| Violation::new(format!("{at}.{name}"), "is not a known field")),
+                    unexpected
+                        .iter()
+                        .map(|name| Violation::new(format!("{at}.{name}"), "is not a known field")),
                 );
             } else {
                 // The other kinds all say themselves what they expect.

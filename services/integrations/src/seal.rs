@@ -43,7 +43,11 @@ impl Keyring {
     /// Reads the key file, or makes it if it is absent and `may_create`: when sealed secrets exist, a
     /// new key could not open them, so its absence is an error that somebody must see.
     pub(crate) fn open(path: &Path, may_create: bool) -> Result<Self, Error> {
-        let wrong = |why: &str, source| Error::KeyFile { path: path.to_owned(), why: why.to_owned(), source };
+        let wrong = |why: &str, source| Error::KeyFile {
+            path: path.to_owned(),
+            why: why.to_owned(),
+            source,
+        };
         match std::fs::read_to_string(path) {
             Ok(text) => {
                 warn_if_readable(path);
@@ -153,12 +157,14 @@ fn create(path: &Path) -> std::io::Result<()> {
     let failed = || std::io::Error::other("no random numbers");
     let key: [u8; KEY_BYTES] = random().map_err(|_| failed())?;
     let tag: [u8; 6] = random().map_err(|_| failed())?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let named = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = named.unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", URL_SAFE_NO_PAD.encode(tag)));
     let temporary = folder.join(name);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(format!("{LINE} {}\n", URL_SAFE_NO_PAD.encode(key)).as_bytes())?;
     file.sync_all()?;
     let linked = match std::fs::hard_link(&temporary, path) {

@@ -121,7 +121,9 @@ fn time(row: &Row, column: &str) -> Result<Timestamp, Error> {
     Ok(Timestamp::from_micros(row.integer(column)?))
 }
 
-fn damaged<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl Fn(E) -> Error {
+fn damaged<E: std::error::Error + Send + Sync + 'static>(
+    what: &'static str,
+) -> impl Fn(E) -> Error {
     move |error| Error::Damaged(what, Arc::new(error))
 }
 

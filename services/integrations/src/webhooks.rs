@@ -124,13 +124,21 @@ impl Webhooks {
     }
 
     /// A page of the events of a webhook, newest first.
-    pub(crate) async fn events(&self, id: &WebhookId, listing: &Listing<'_>) -> Result<Vec<Event>, Error> {
+    pub(crate) async fn events(
+        &self,
+        id: &WebhookId,
+        listing: &Listing<'_>,
+    ) -> Result<Vec<Event>, Error> {
         self.store.webhook(id).await?;
         self.store.events(id, listing).await
     }
 
     /// Receives a delivery; answers the id of its event, which is on disk by then.
-    pub(crate) async fn receive(&self, id: &WebhookId, delivery: Delivery) -> Result<String, Error> {
+    pub(crate) async fn receive(
+        &self,
+        id: &WebhookId,
+        delivery: Delivery,
+    ) -> Result<String, Error> {
         let webhook = self.store.webhook(id).await?;
         if delivery.body.len() > MAX_EVENT_BYTES {
             let why = format!("must have at most {MAX_EVENT_BYTES} bytes");
@@ -162,7 +170,8 @@ impl Webhooks {
         // Its events would be refused one by one later, when nobody is looking.
         caller.require("workflows.execute")?;
         let mut workflows = WorkflowServiceClient::new(self.peers.channel("workflows"));
-        match workflows.get_workflow(caller.request(GetWorkflowRequest { id: id.to_owned() })).await {
+        match workflows.get_workflow(caller.request(GetWorkflowRequest { id: id.to_owned() })).await
+        {
             Ok(_) => Ok(()),
             Err(status) if matches!(status.code(), Code::NotFound | Code::InvalidArgument) => {
                 Err(Error::WorkflowNotFound { id: crate::domain::cut(id, 128) })

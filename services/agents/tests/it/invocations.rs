@@ -1,5 +1,7 @@
 //! Invocations: answered by a model or a workflow, whole or in pieces, or not at all.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use lightning_agents::Config;
 use lightning_mesh::{identity::Caller, json};
@@ -203,6 +205,27 @@ async fn a_deployment_admits_as_many_at_once_as_it_has_replicas() {
     assert!(matches!(first.next().await.unwrap().unwrap().event, Some(Event::Done(_))));
     assert!(first.next().await.is_none());
     mesh.peers.gate.add_permits(1);
+    assert_eq!(invoke(&mesh, question("ada")).await.unwrap().output, "at last");
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_gives_the_place_free() {
+    let mesh = Mesh::start().await;
+    mesh.create("ada", "slow").await;
+    mesh.deploy("ada", 1).await;
+    let request = pb::StreamInvocationRequest { invocation: Some(question("ada")) };
+    let mut first = mesh.agents().stream_invocation(request).await.unwrap().into_inner();
+    assert!(matches!(first.next().await.unwrap().unwrap().event, Some(Event::Delta(_))));
+    drop(first);
+    let url = format!("{}/api/v1/metrics", mesh.harness.rest("agents"));
+    let in_flight = async || {
+        let metrics: serde_json::Value = reqwest::get(&url).await.unwrap().json().await.unwrap();
+        metrics["figures"]["invocations_in_flight"].as_i64()
+    };
+    let free = async { while in_flight().await != Some(0) {} };
+    tokio::time::timeout(Duration::from_secs(10), free).await.unwrap();
+    // One for the errand that was left, if it took it before it was stopped; one for this.
+    mesh.peers.gate.add_permits(2);
     assert_eq!(invoke(&mesh, question("ada")).await.unwrap().output, "at last");
 }
 

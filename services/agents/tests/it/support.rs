@@ -1,7 +1,5 @@
 //! A mesh with the agents service and its fake peers.
 
-use std::path::Path;
-
 use lightning_agents::{Config, open};
 use lightning_mesh::{
     Service, channel::Channel, fault::error_info, identity::Caller, testing::Harness,
@@ -18,7 +16,7 @@ use lightning_proto::{
         workflow_service_server::WorkflowServiceServer,
     },
 };
-use lightning_store::Settings;
+use lightning_store::{Database, Settings, params};
 use tempfile::TempDir;
 use tonic::{Code, Response, Status};
 
@@ -37,10 +35,28 @@ impl Mesh {
     }
 
     pub(crate) async fn start_with(config: Config, folder: TempDir) -> Self {
+        let settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
+        Self::open(config, settings, folder).await
+    }
+
+    /// The service on PostgreSQL, on an empty schema; nothing if no server is named.
+    pub(crate) async fn scaled() -> Option<Self> {
+        let Ok(url) = std::env::var("LIGHTNING_TEST_POSTGRES_URL") else {
+            println!("skipped: LIGHTNING_TEST_POSTGRES_URL is not set");
+            return None;
+        };
+        let settings = Settings { url: Some(url), ..Settings::default() };
+        let admin = Database::open(&settings, "lightning_tests", &[]).await.unwrap();
+        admin.execute("DROP SCHEMA IF EXISTS agents CASCADE", params![]).await.unwrap();
+        admin.close().await;
+        Some(Self::open(Config::default(), settings, tempfile::tempdir().unwrap()).await)
+    }
+
+    async fn open(config: Config, settings: Settings, folder: TempDir) -> Self {
         let mut harness = Harness::new(&["agents", "models", "workflows"]);
         let peers = Peers::new();
         let context = harness.context("agents");
-        let service = open(config, &settings(folder.path()), context.clone()).await.unwrap();
+        let service = open(config, &settings, context.clone()).await.unwrap();
         harness.serve(service, &context).await.unwrap();
         let models = Service::new("models").grpc(InferenceServiceServer::new(peers.clone()));
         let context = harness.context("models");
@@ -90,10 +106,6 @@ impl Mesh {
         let request = pb::GetAgentRequest { id: id.into() };
         self.agents().get_agent(request).await.map(Response::into_inner)
     }
-}
-
-fn settings(folder: &Path) -> Settings {
-    Settings { data_dir: folder.to_owned(), ..Settings::default() }
 }
 
 pub(crate) fn named(name: &str) -> pb::Agent {

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _};
-use lightning_mesh::identity::Caller;
+use lightning_mesh::{identity::Caller, serve::Peer};
 use lightning_proto::auth::v1::{self as pb, access_service_server::AccessService};
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
@@ -26,16 +26,20 @@ impl AccessService for Api {
 
     async fn watch_access(
         &self,
-        _: Request<pb::WatchAccessRequest>,
+        request: Request<pb::WatchAccessRequest>,
     ) -> Result<Response<Self::WatchAccessStream>, Status> {
         let (auth, shutdown) = (self.auth.clone(), self.shutdown.clone());
         let states = WatchStream::new(auth.access().watch()).map(move |snapshot| {
             Ok(convert::access_state(snapshot, &auth.config().issuer, auth.jwks()))
         });
-        // The watchers in this process must go on checking callers while their services drain.
+        // Watchers in this process go on checking callers while their services drain; others are let
+        // go at once, because their streams would hold up the drain of this port, and ask again.
+        let in_process = request.extensions().get::<Peer>().is_some_and(|peer| peer.in_process);
         let end = async move {
             shutdown.requested().await;
-            shutdown.quiet().await;
+            if in_process {
+                shutdown.quiet().await;
+            }
         };
         Ok(Response::new(Box::pin(states.take_until(Box::pin(end)))))
     }

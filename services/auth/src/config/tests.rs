@@ -1,3 +1,5 @@
+//! The configuration refuses what cannot work.
+
 use std::time::Duration;
 
 use super::Config;

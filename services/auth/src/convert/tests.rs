@@ -1,3 +1,5 @@
+//! What is taken from a request, and what is refused with which field.
+
 use lightning_mesh::clock::Timestamp;
 use lightning_proto::auth::v1 as pb;
 use prost_types::{Duration, FieldMask};

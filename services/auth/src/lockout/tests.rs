@@ -1,3 +1,5 @@
+//! Counting and waiting, with the clock in hand.
+
 use std::time::Duration;
 
 use lightning_mesh::clock::Timestamp;

@@ -202,8 +202,8 @@ impl Auth {
 /// Creates a user for the command line, whose user owns the machine and needs no further authority.
 pub(crate) async fn create(store: &Store, clock: &Clock, user: NewUser) -> Result<UserId, Error> {
     let roles = roles_of(&user.roles).map_err(|role| Error::RoleUnknown { role })?;
-    let draft = Draft::try_new(&user.username, &user.email, &user.display_name, roles)
-        .map_err(Error::user_invalid)?;
+    let draft =
+        Draft::try_new(&user.username, &user.email, "", roles).map_err(Error::user_invalid)?;
     passwords::check(user.password.expose(), &draft.username, &draft.email)
         .map_err(Error::PasswordWeak)?;
     let hash = Passwords::new(1, 0).hash(&user.password).await?;

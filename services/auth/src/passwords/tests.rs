@@ -1,3 +1,5 @@
+//! The rules, the hashes and the bounded queue.
+
 use lightning_mesh::config::Secret;
 
 use super::{BLOCKED, Passwords, Weakness, check};

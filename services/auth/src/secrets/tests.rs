@@ -1,3 +1,5 @@
+//! Known answers, and seals that open only for their own.
+
 use super::{Seal, base62_of, crc32, hash, random_base62};
 
 #[test]

@@ -1,3 +1,5 @@
+//! The keys on disk, and what stands in a token.
+
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};

@@ -1,6 +1,6 @@
 //! Users: the first one, further ones, and what may be changed.
 
-use lightning_auth::{Config, Error, NewUser, Registration, create_user};
+use lightning_auth::{Config, Error, NewUser, Registration, create_user, has_users};
 use lightning_mesh::config::Secret;
 use serde_json::json;
 
@@ -189,17 +189,21 @@ async fn the_command_line_creates_users_while_no_server_runs() {
     let user = |username: &str, roles: &[&str]| NewUser {
         username: username.to_owned(),
         email: String::new(),
-        display_name: String::new(),
         password: Secret::new(PASSWORD),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
     };
-    let id = create_user(&settings(&folder), user("ada", &[])).await.unwrap();
-    create_user(&settings(&folder), user("bob", &["analyst"])).await.unwrap();
-    let twice = create_user(&settings(&folder), user("bob", &[])).await.unwrap_err();
+    assert!(!has_users(&settings(&folder)).await.unwrap());
+    let id = create_user(&Config::default(), &settings(&folder), user("ada", &[])).await.unwrap();
+    assert!(has_users(&settings(&folder)).await.unwrap());
+    create_user(&Config::default(), &settings(&folder), user("bob", &["analyst"])).await.unwrap();
+    let twice =
+        create_user(&Config::default(), &settings(&folder), user("bob", &[])).await.unwrap_err();
     assert!(matches!(twice, Error::UserExists { field: "username" }));
 
     let world = World::in_folder(folder, Config::default()).await;
-    let running = create_user(&settings(&world.folder), user("eve", &[])).await.unwrap_err();
+    let running = create_user(&Config::default(), &settings(&world.folder), user("eve", &[]))
+        .await
+        .unwrap_err();
     assert!(running.to_string().contains("/api/v1/auth/register"), "{running}");
     let (ada, _) = world.login("ada").await;
     let who = ada.get("/api/v1/auth/userinfo").await.body;

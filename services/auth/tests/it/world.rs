@@ -5,6 +5,7 @@ use std::{future::Future, time::Duration};
 use lightning_auth::Config;
 use lightning_mesh::{
     clock::{Clock, ManualClock, Timestamp},
+    serve::Drained,
     testing::Harness,
 };
 use lightning_store::Settings;
@@ -47,12 +48,16 @@ impl World {
     }
 
     pub(crate) async fn in_folder(folder: TempDir, config: Config) -> Self {
+        let settings = settings(&folder);
+        Self::open(folder, &settings, config).await
+    }
+
+    pub(crate) async fn open(folder: TempDir, settings: &Settings, config: Config) -> Self {
         // Real time at first, so that nothing is odd about it; from there the test moves it.
         let (clock, hand) = Clock::manual(Clock::system().now());
         let mut harness = Harness::builder(&["auth"]).clock(clock).access(None).start();
         let context = harness.context("auth");
-        let service =
-            lightning_auth::open(config, &settings(&folder), context.clone()).await.unwrap();
+        let service = lightning_auth::open(config, settings, context.clone()).await.unwrap();
         harness.serve(service, &context).await.unwrap();
         let world = Self { harness, folder, hand, http: reqwest::Client::new() };
         // The first state has to arrive before open mode is known.
@@ -66,7 +71,8 @@ impl World {
 
     /// Stops everything; what is kept is in the folder.
     pub(crate) async fn stop(self) -> TempDir {
-        self.harness.stop().await;
+        let drained = self.harness.stop().await;
+        assert!(!drained.iter().any(|one| matches!(one, Drained::Cut(_))), "{drained:?}");
         self.folder
     }
 

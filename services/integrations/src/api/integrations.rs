@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use lightning_mesh::identity::Caller;
 use lightning_proto::integrations::v1::{
-    CreateIntegrationRequest, DeleteIntegrationRequest, ExecuteActionRequest, ExecuteActionResponse,
-    GetIntegrationRequest, Integration, ListIntegrationsRequest, ListIntegrationsResponse,
-    TestIntegrationRequest, TestIntegrationResponse, UpdateIntegrationRequest,
-    integration_service_server::IntegrationService,
+    CreateIntegrationRequest, DeleteIntegrationRequest, ExecuteActionRequest,
+    ExecuteActionResponse, GetIntegrationRequest, Integration, ListIntegrationsRequest,
+    ListIntegrationsResponse, TestIntegrationRequest, TestIntegrationResponse,
+    UpdateIntegrationRequest, integration_service_server::IntegrationService,
 };
 use prost::Message as _;
 use tonic::{Request, Response, Status};
@@ -41,7 +41,8 @@ impl IntegrationService for IntegrationApi {
         &self,
         request: Request<ListIntegrationsRequest>,
     ) -> Result<Response<ListIntegrationsResponse>, Status> {
-        let ListIntegrationsRequest { page_size, page_token, filter, order_by } = request.into_inner();
+        let ListIntegrationsRequest { page_size, page_token, filter, order_by } =
+            request.into_inner();
         let (page, filter) = convert::page(page_size, &page_token, &order_by, &filter, FILTERS)?;
         let mut found = self.hub.list(&convert::listing(&page, &filter, FILTERS)).await?;
         let more = found.len() > page.size();

@@ -22,7 +22,10 @@ pub(crate) struct WebhookApi {
 
 #[tonic::async_trait]
 impl WebhookService for WebhookApi {
-    async fn get_webhook(&self, request: Request<GetWebhookRequest>) -> Result<Response<Webhook>, Status> {
+    async fn get_webhook(
+        &self,
+        request: Request<GetWebhookRequest>,
+    ) -> Result<Response<Webhook>, Status> {
         let id = convert::webhook_id(&request.into_inner().id)?;
         let webhook = self.webhooks.get(&id).await?;
         Ok(Response::new(convert::webhook(&webhook)))
@@ -65,7 +68,10 @@ impl WebhookService for WebhookApi {
         Ok(Response::new(webhook))
     }
 
-    async fn delete_webhook(&self, request: Request<DeleteWebhookRequest>) -> Result<Response<()>, Status> {
+    async fn delete_webhook(
+        &self,
+        request: Request<DeleteWebhookRequest>,
+    ) -> Result<Response<()>, Status> {
         let (caller, request) = Caller::split(request)?;
         let id = convert::webhook_id(&request.id)?;
         self.webhooks.delete(&caller, &id).await?;
@@ -91,8 +97,12 @@ impl WebhookService for WebhookApi {
         // The webhook stands where a filter would: a token of another webhook is refused.
         let page = Page::parse(page_size, &page_token, "", &webhook_id, &convert::ORDERS[..1])
             .map_err(Fault::from)?;
-        let listing =
-            Listing { newest_first: true, after: page.after(), limit: page.size() + 1, equal: [None; 2] };
+        let listing = Listing {
+            newest_first: true,
+            after: page.after(),
+            limit: page.size() + 1,
+            equal: [None; 2],
+        };
         let mut found = self.webhooks.events(&convert::webhook_id(&webhook_id)?, &listing).await?;
         let more = found.len() > page.size();
         found.truncate(page.size());

@@ -76,8 +76,15 @@ impl Database {
         let services = lightning_proto::pool().services().filter_map(|service| {
             service.package_name().strip_prefix("lightning.")?.split('.').next().map(str::to_owned)
         });
-        let reserved = services.chain(["gateway".to_owned()]).map(|word| format!("{word}.db")).collect();
-        Self { egress, timeout: config.timeout, max_bytes: config.max_result_bytes, folders, reserved }
+        let reserved =
+            services.chain(["gateway".to_owned()]).map(|word| format!("{word}.db")).collect();
+        Self {
+            egress,
+            timeout: config.timeout,
+            max_bytes: config.max_result_bytes,
+            folders,
+            reserved,
+        }
     }
 
     fn limits(&self, settings: &Settings) -> Limits {
@@ -110,9 +117,11 @@ impl Database {
 
     fn judge(&self, path: &Path, folders: &[PathBuf]) -> Result<(), String> {
         if !folders.iter().any(|folder| path.starts_with(folder) && path != folder) {
-            return Err("must lie in the data directory, or in a folder that the operator names in \
+            return Err(
+                "must lie in the data directory, or in a folder that the operator names in \
                         [integrations] database_folders"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         if self.reserved.iter().any(|reserved| name.starts_with(reserved)) {
@@ -164,7 +173,8 @@ impl Database {
         let max_rows = max_rows.unwrap_or(MAX_ROWS);
         let table = match place {
             Place::Sqlite(path) => {
-                sqlite::run(path, limits, move |file| file.query(&sql, &parameters, max_rows)).await?
+                sqlite::run(path, limits, move |file| file.query(&sql, &parameters, max_rows))
+                    .await?
             }
             Place::Postgres(server) => {
                 postgres::query(&self.egress, &server, limits, &sql, &parameters, max_rows).await?
@@ -187,9 +197,14 @@ impl Database {
 }
 
 impl Connector for Database {
-    fn check(&self, config: &Map<String, Value>, credentials: &Map<String, Value>) -> Vec<Violation> {
+    fn check(
+        &self,
+        config: &Map<String, Value>,
+        credentials: &Map<String, Value>,
+    ) -> Vec<Violation> {
         let mut found = Vec::new();
-        let mut add = |path: &str, why: &str| found.push(Violation::new(format!("integration.{path}"), why));
+        let mut add =
+            |path: &str, why: &str| found.push(Violation::new(format!("integration.{path}"), why));
         let sqlite = text(config, "driver") == Some("sqlite");
         let (needed, foreign): (&[&str], &[&str]) = if sqlite {
             (&["path"], &["host", "port", "database", "user"])
@@ -205,7 +220,8 @@ impl Connector for Database {
         if sqlite && !credentials.is_empty() {
             add("credentials", "are not used by this driver");
         }
-        if let Some(Err(why)) = text(config, "path").filter(|_| sqlite).map(|path| self.named(path)) {
+        if let Some(Err(why)) = text(config, "path").filter(|_| sqlite).map(|path| self.named(path))
+        {
             add("config.path", &why);
         }
         if text(config, "timeout").is_some_and(|text| duration(text).is_none()) {

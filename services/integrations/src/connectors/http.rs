@@ -125,7 +125,11 @@ pub(super) fn refusal(answer: &Answer, message: Option<String>) -> Error {
     let status = answer.status.as_u16();
     let message = message.unwrap_or_else(|| {
         let excerpt = cut(String::from_utf8_lossy(&answer.body).trim(), MAX_EXCERPT);
-        if excerpt.is_empty() { format!("status {status}") } else { format!("status {status}: {excerpt}") }
+        if excerpt.is_empty() {
+            format!("status {status}")
+        } else {
+            format!("status {status}: {excerpt}")
+        }
     });
     Error::UpstreamRejected { target, status: Some(status), message }
 }
@@ -139,9 +143,20 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// A header name that a caller may set.
 pub(super) fn free_header(name: &str) -> Option<HeaderName> {
     const OURS: [&str; 14] = [
-        "connection", "content-length", "cookie", "expect", "host", "idempotency-key", "keep-alive",
-        "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade",
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "host",
+        "idempotency-key",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
     ];
     HeaderName::try_from(name).ok().filter(|name| !OURS.contains(&name.as_str()))
 }
@@ -170,7 +185,8 @@ pub(super) fn below(base: &Url, path: &str) -> Result<Url, &'static str> {
     let url = Url::parse(&format!("{root}/{}", path.trim_start_matches('/')))
         .map_err(|_| "cannot be part of a URL")?;
     let root = base.path().trim_end_matches('/');
-    let inside = url.path().strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let inside =
+        url.path().strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if !inside || url.origin() != base.origin() {
         return Err("must stay below base_url");
     }

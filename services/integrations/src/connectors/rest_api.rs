@@ -21,7 +21,11 @@ use super::{
     http::{self, Http, Send},
     text, typed,
 };
-use crate::{Error, domain::{Violation, is_too_deep}, egress::Answer};
+use crate::{
+    Error,
+    domain::{Violation, is_too_deep},
+    egress::Answer,
+};
 
 /// How long to wait before each repetition.
 const WAITS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
@@ -91,10 +95,13 @@ impl RestApi {
             );
         let mut waits = WAITS.iter().filter(|_| repeatable);
         loop {
-            let send = build(&settings, work.access, &payload, method.clone(), work.idempotency_key)?;
+            let send =
+                build(&settings, work.access, &payload, method.clone(), work.idempotency_key)?;
             let answer = self.http.send(send).await;
             match (answer, waits.next()) {
-                (Err(Error::UpstreamUnavailable { .. }), Some(wait)) => tokio::time::sleep(*wait).await,
+                (Err(Error::UpstreamUnavailable { .. }), Some(wait)) => {
+                    tokio::time::sleep(*wait).await
+                }
                 (Ok(answer), Some(wait)) if matches!(answer.status.as_u16(), 502..=504) => {
                     drop(answer);
                     tokio::time::sleep(*wait).await;
@@ -121,19 +128,30 @@ impl RestApi {
             Some(_) => answer.status.is_success(),
             None => status < 500 && !matches!(status, 401 | 403 | 407 | 429),
         };
-        if fine { Ok(format!("{} answered with status {status}", answer.target)) } else { Err(http::refusal(&answer, None)) }
+        if fine {
+            Ok(format!("{} answered with status {status}", answer.target))
+        } else {
+            Err(http::refusal(&answer, None))
+        }
     }
 }
 
 impl Connector for RestApi {
-    fn check(&self, config: &Map<String, Value>, credentials: &Map<String, Value>) -> Vec<Violation> {
+    fn check(
+        &self,
+        config: &Map<String, Value>,
+        credentials: &Map<String, Value>,
+    ) -> Vec<Violation> {
         let mut found = Vec::new();
-        let mut add = |path: &str, why: &str| found.push(Violation::new(format!("integration.{path}"), why));
+        let mut add =
+            |path: &str, why: &str| found.push(Violation::new(format!("integration.{path}"), why));
         let base = http::base_url(text(config, "base_url").unwrap_or_default());
         match &base {
             Err(why) => add("config.base_url", why),
             Ok(base) => {
-                if let Some(Err(why)) = text(config, "test_path").map(|path| http::below(base, path)) {
+                if let Some(Err(why)) =
+                    text(config, "test_path").map(|path| http::below(base, path))
+                {
                     add("config.test_path", why);
                 }
             }
@@ -141,7 +159,8 @@ impl Connector for RestApi {
         if text(config, "timeout").is_some_and(|text| duration(text).is_none()) {
             add("config.timeout", "must be 1ms to 2m");
         }
-        for (name, value) in config.get("headers").and_then(Value::as_object).into_iter().flatten() {
+        for (name, value) in config.get("headers").and_then(Value::as_object).into_iter().flatten()
+        {
             if let Err(why) = plain_header(name, value) {
                 add(&format!("config.headers.{name}"), why);
             }
@@ -187,8 +206,8 @@ fn build(
     send.timeout = settings.timeout.as_deref().and_then(duration);
     send.secret_headers = secret_headers(settings, access)?;
     for (name, value) in &settings.headers {
-        let (name, value) =
-            plain_header(name, value).map_err(|why| Error::config(&format!("headers.{name}"), why))?;
+        let (name, value) = plain_header(name, value)
+            .map_err(|why| Error::config(&format!("headers.{name}"), why))?;
         send.headers.insert(name, value);
     }
     for (name, value) in &payload.headers {
@@ -200,8 +219,9 @@ fn build(
         send.headers.insert(name, value);
     }
     if !idempotency_key.is_empty() {
-        let value = HeaderValue::from_str(idempotency_key)
-            .map_err(|_| Error::payload("idempotency_key", "holds a character that a header cannot carry"))?;
+        let value = HeaderValue::from_str(idempotency_key).map_err(|_| {
+            Error::payload("idempotency_key", "holds a character that a header cannot carry")
+        })?;
         send.headers.insert(HeaderName::from_static("idempotency-key"), value);
     }
     add_body(&mut send, &payload.body);
@@ -224,7 +244,11 @@ fn add_query(url: &mut Url, query: &Map<String, Value>) {
             Value::Array(values) => {
                 pairs.extend_pairs(values.iter().map(|value| (name, plain(value))));
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_) => {
                 pairs.append_pair(name, &plain(value));
             }
         }
@@ -237,7 +261,11 @@ fn add_body(send: &mut Send, body: &Value) {
     match body {
         Value::Null => {}
         Value::String(text) if raw => send.body = text.clone().into_bytes(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+        Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => {
             send.body = body.to_string().into_bytes();
             send.headers
                 .entry(header::CONTENT_TYPE)
@@ -292,7 +320,8 @@ fn result(answer: &Answer) -> Value {
         }
     }
     let content_type = headers.get("content-type").and_then(Value::as_str).unwrap_or_default();
-    let parsed = if is_json(content_type) { serde_json::from_slice(&answer.body).ok() } else { None };
+    let parsed =
+        if is_json(content_type) { serde_json::from_slice(&answer.body).ok() } else { None };
     let parsed = parsed.filter(|value| !is_too_deep(value));
     let (body, encoding) = match (parsed, std::str::from_utf8(&answer.body)) {
         (Some(value), _) => (value, "json"),

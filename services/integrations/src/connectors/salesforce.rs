@@ -80,7 +80,9 @@ impl Salesforce {
         let slot = self.slot(access);
         // Held while fetching, so that a crowd of calls fetches one token.
         let mut kept = slot.token.lock().await;
-        if let Some(token) = kept.as_ref().filter(|kept| refused.is_none_or(|old| old.secret != kept.secret)) {
+        if let Some(token) =
+            kept.as_ref().filter(|kept| refused.is_none_or(|old| old.secret != kept.secret))
+        {
             return Ok(token.clone());
         }
         *kept = None;
@@ -93,7 +95,8 @@ impl Salesforce {
         let configured = text(&access.config, "instance_url");
         let login = text(&access.config, "login_url").or(configured).unwrap_or_default();
         let login = http::base_url(login).map_err(|why| Error::config("login_url", why))?;
-        let url = http::below(&login, "services/oauth2/token").map_err(|why| Error::config("login_url", why))?;
+        let url = http::below(&login, "services/oauth2/token")
+            .map_err(|why| Error::config("login_url", why))?;
         let secret = |name| text(&access.credentials, name).unwrap_or_default();
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
@@ -109,7 +112,8 @@ impl Salesforce {
         let answer = self.http.send(send).await?;
         if !answer.status.is_success() {
             let reply = self.http.json(&answer).unwrap_or_default();
-            let say = |name: &str| reply.get(name).and_then(Value::as_str).map(|text| cut(text, 200));
+            let say =
+                |name: &str| reply.get(name).and_then(Value::as_str).map(|text| cut(text, 200));
             let why = say("error_description").or_else(|| say("error"));
             let why = why.unwrap_or_else(|| format!("status {}", answer.status.as_u16()));
             return Err(http::refusal(&answer, Some(format!("signing in failed: {why}"))));
@@ -148,7 +152,11 @@ impl Salesforce {
                 token = self.token(access, Some(&token)).await?;
                 continue;
             }
-            return if answer.status.is_success() { Ok(answer) } else { Err(self.refusal(&answer)) };
+            return if answer.status.is_success() {
+                Ok(answer)
+            } else {
+                Err(self.refusal(&answer))
+            };
         }
     }
 
@@ -172,7 +180,8 @@ impl Salesforce {
         let limit = payload.get("max_records").and_then(Value::as_u64).unwrap_or(MAX_RECORDS);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let soql: String =
-            form_urlencoded::byte_serialize(text(payload, "soql").unwrap_or_default().as_bytes()).collect();
+            form_urlencoded::byte_serialize(text(payload, "soql").unwrap_or_default().as_bytes())
+                .collect();
         let mut path = format!("{}/query?q={soql}", root(access));
         let (mut records, mut bytes) = (Vec::new(), 0);
         loop {
@@ -191,13 +200,21 @@ impl Salesforce {
             let stuck = next == Some(path.as_str());
             let more = next.is_some() && !stuck;
             if !more || records.len() >= limit {
-                    let truncated = next.is_some() || records.len() > limit;
+                let truncated = next.is_some() || records.len() > limit;
                 records.truncate(limit);
-                return Ok(json!({"records": records, "total_size": total, "truncated": truncated}));
+                return Ok(
+                    json!({"records": records, "total_size": total, "truncated": truncated}),
+                );
             }
-            path = next.filter(|next| next.starts_with("/services/data/")).map(str::to_owned).ok_or_else(
-                || http::refusal(&answer, Some("its next page is not a path of the API".to_owned())),
-            )?;
+            path = next
+                .filter(|next| next.starts_with("/services/data/"))
+                .map(str::to_owned)
+                .ok_or_else(|| {
+                    http::refusal(
+                        &answer,
+                        Some("its next page is not a path of the API".to_owned()),
+                    )
+                })?;
         }
     }
 
@@ -214,7 +231,8 @@ impl Salesforce {
                 let answer = self.call(work.access, &Method::POST, &path, fields).await?;
                 let reply = self.http.json(&answer)?;
                 let id = reply.get("id").and_then(Value::as_str);
-                let id = id.ok_or_else(|| http::refusal(&answer, Some("it sent no id".to_owned())))?;
+                let id =
+                    id.ok_or_else(|| http::refusal(&answer, Some("it sent no id".to_owned())))?;
                 Ok(json!({ "id": id }))
             }
             _ => {
@@ -227,7 +245,8 @@ impl Salesforce {
     }
 
     async fn probe(&self, access: &Access) -> Result<String, Error> {
-        let answer = self.call(access, &Method::GET, &format!("{}/limits", root(access)), None).await?;
+        let answer =
+            self.call(access, &Method::GET, &format!("{}/limits", root(access)), None).await?;
         let limits = self.http.json(&answer)?;
         let left = limits.pointer("/DailyApiRequests/Remaining").and_then(Value::as_u64);
         Ok(match left {

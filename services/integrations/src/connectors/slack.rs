@@ -31,7 +31,12 @@ impl Slack {
         Self { http }
     }
 
-    async fn call(&self, access: &Access, method: &str, body: &Value) -> Result<Map<String, Value>, Error> {
+    async fn call(
+        &self,
+        access: &Access,
+        method: &str,
+        body: &Value,
+    ) -> Result<Map<String, Value>, Error> {
         let base = http::base_url(text(&access.config, "base_url").unwrap_or(BASE_URL))
             .map_err(|why| Error::config("base_url", why))?;
         let url = http::below(&base, method).map_err(|why| Error::config("base_url", why))?;

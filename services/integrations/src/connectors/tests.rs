@@ -11,7 +11,7 @@ fn registry() -> Registry {
 }
 
 fn object(value: Value) -> Map<String, Value> {
-    value.as_object().unwrap().clone()
+    serde_json::from_value(value).unwrap()
 }
 
 #[test]
@@ -41,30 +41,90 @@ fn a_configuration_that_does_not_fit_is_refused_by_field() {
     let none = || json!({});
     check("rest_api", json!({"base_url": "https://a.example/v1", "timeout": "5s"}), none(), &[]);
     check("rest_api", none(), none(), &["integration.config.base_url"]);
-    for url in ["a.example", "ftp://a.example", "https://u:p@a.example", "https://a.example/?q=1", "https://a.example/#x"] {
+    for url in [
+        "a.example",
+        "ftp://a.example",
+        "https://u:p@a.example",
+        "https://a.example/?q=1",
+        "https://a.example/#x",
+    ] {
         check("rest_api", json!({ "base_url": url }), none(), &["integration.config.base_url"]);
     }
     let base = "https://a.example";
-    check("rest_api", json!({"base_url": base, "timeout": "5h"}), none(), &["integration.config.timeout"]);
-    check("rest_api", json!({"base_url": base, "timeout": "3m"}), none(), &["integration.config.timeout"]);
-    check("rest_api", json!({"base_url": base, "colour": 1}), none(), &["integration.config.colour"]);
-    check("rest_api", json!({"base_url": base, "headers": {"Host": "x"}}), none(), &["integration.config.headers.Host"]);
-    check("rest_api", json!({"base_url": base, "auth": {"type": "bearer"}}), none(), &["integration.credentials.token"]);
-    check("rest_api", json!({"base_url": base, "auth": {"type": "basic"}}), json!({"username": "u"}), &["integration.credentials.password"]);
-    check("rest_api", json!({"base_url": base, "auth": {"type": "magic"}}), none(), &["integration.config.auth.type"]);
+    check(
+        "rest_api",
+        json!({"base_url": base, "timeout": "5h"}),
+        none(),
+        &["integration.config.timeout"],
+    );
+    check(
+        "rest_api",
+        json!({"base_url": base, "timeout": "3m"}),
+        none(),
+        &["integration.config.timeout"],
+    );
+    check(
+        "rest_api",
+        json!({"base_url": base, "colour": 1}),
+        none(),
+        &["integration.config.colour"],
+    );
+    check(
+        "rest_api",
+        json!({"base_url": base, "headers": {"Host": "x"}}),
+        none(),
+        &["integration.config.headers.Host"],
+    );
+    check(
+        "rest_api",
+        json!({"base_url": base, "auth": {"type": "bearer"}}),
+        none(),
+        &["integration.credentials.token"],
+    );
+    check(
+        "rest_api",
+        json!({"base_url": base, "auth": {"type": "basic"}}),
+        json!({"username": "u"}),
+        &["integration.credentials.password"],
+    );
+    check(
+        "rest_api",
+        json!({"base_url": base, "auth": {"type": "magic"}}),
+        none(),
+        &["integration.config.auth.type"],
+    );
     check("slack", none(), json!({"bot_token": "x"}), &[]);
     check("slack", none(), none(), &["integration.credentials.bot_token"]);
     let client = || json!({"client_id": "a", "client_secret": "b"});
     check("salesforce", json!({"login_url": base}), client(), &[]);
     check("salesforce", json!({"login_url": "x"}), client(), &["integration.config.login_url"]);
-    check("salesforce", json!({"login_url": base, "api_version": "62"}), client(), &["integration.config.api_version"]);
+    check(
+        "salesforce",
+        json!({"login_url": base, "api_version": "62"}),
+        client(),
+        &["integration.config.api_version"],
+    );
     check("database", json!({"driver": "sqlite", "path": "x.db"}), none(), &[]);
     check("database", json!({"driver": "sqlite"}), none(), &["integration.config.path"]);
     check("database", json!({"driver": "oracle"}), none(), &["integration.config.driver"]);
-    let postgres = json!({"driver": "postgres", "host": "db.example", "database": "d", "user": "u"});
+    let postgres =
+        json!({"driver": "postgres", "host": "db.example", "database": "d", "user": "u"});
     check("database", postgres, json!({"password": "p"}), &[]);
-    for path in ["/etc/passwd", "../x.db", "a/../../x.db", "auth.db", "AUTH.db-wal", "integrations.db", "/data"] {
-        check("database", json!({"driver": "sqlite", "path": path}), none(), &["integration.config.path"]);
+    for path in [
+        "/etc/passwd",
+        "../x.db",
+        "a/../../x.db",
+        "auth.db",
+        "AUTH.db-wal",
+        "integrations.db",
+        "/data",
+    ] {
+        check(
+            "database",
+            json!({"driver": "sqlite", "path": path}),
+            none(),
+            &["integration.config.path"],
+        );
     }
 }
 
@@ -90,7 +150,11 @@ fn a_path_cannot_leave_its_base() {
 #[test]
 fn durations_are_read_within_their_range() {
     let check = |text: &str, expected: Option<u64>| {
-        assert_eq!(duration(text).map(|found| found.as_millis()), expected.map(u128::from), "{text}");
+        assert_eq!(
+            duration(text).map(|found| found.as_millis()),
+            expected.map(u128::from),
+            "{text}"
+        );
     };
     check("250ms", Some(250));
     check("30s", Some(30_000));

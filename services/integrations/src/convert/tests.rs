@@ -50,8 +50,9 @@ fn a_mask_decides_which_parts_change() {
             credentials: credentials.map(json::to_struct),
             ..Default::default()
         };
-        let update_mask = paths
-            .map(|paths| FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
+        let update_mask = paths.map(|paths| FieldMask {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        });
         change(pb::UpdateIntegrationRequest { integration: Some(integration), update_mask })
     };
     let word = |part: &Part| match part {

@@ -45,9 +45,10 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::Private { host, port } => Self::TargetRefused {
                 target: format!("{host}:{port}"),
-                why: "it is private, loopback, link-local or reserved; the operator can allow it in \
+                why:
+                    "it is private, loopback, link-local or reserved; the operator can allow it in \
                       [integrations] egress_allow"
-                    .to_owned(),
+                        .to_owned(),
             },
             Refusal::Unknown { host, port } => Self::UpstreamUnavailable {
                 target: format!("{host}:{port}"),
@@ -155,7 +156,8 @@ fn port(text: &str) -> Option<u16> {
 }
 
 fn host(text: &str) -> Option<String> {
-    let letters = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let letters =
+        text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     // What looks like an address but is none (10.0.0.0.0, 1.2.3) is a mistake, not a name.
     let numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     (letters && !numeric && (1..=253).contains(&text.len())).then(|| text.to_ascii_lowercase())

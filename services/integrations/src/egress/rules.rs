@@ -39,7 +39,8 @@ const REFUSED_V6: [Ipv6Net; 4] = [
 const LINK_LOCAL_V4: Ipv4Net = v4([169, 254, 0, 0], 16);
 const LINK_LOCAL_V6: Ipv6Net = v6([0xfe80, 0], 10);
 /// Where one cloud keeps its metadata on IPv6.
-const METADATA_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32);
+const METADATA_V6: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32);
 
 const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)

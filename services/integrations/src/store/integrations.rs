@@ -16,17 +16,20 @@ const INSERT_ABSENT: &str = "INSERT INTO integrations
     (id, name, connector_type, config, credentials, revision, create_time, update_time)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
 
-const GET: &str = "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time
+const GET: &str =
+    "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time
     FROM integrations WHERE id = $1";
 
-const LIST_NEWEST: &str = "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time
+const LIST_NEWEST: &str =
+    "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time
     FROM integrations
     WHERE (CAST($1 AS TEXT) IS NULL OR connector_type = CAST($1 AS TEXT))
       AND (CAST($2 AS TEXT) IS NULL OR name = CAST($2 AS TEXT))
       AND (create_time < $3 OR (create_time = $3 AND id < $4))
     ORDER BY create_time DESC, id DESC LIMIT $5";
 
-const LIST_OLDEST: &str = "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time
+const LIST_OLDEST: &str =
+    "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time
     FROM integrations
     WHERE (CAST($1 AS TEXT) IS NULL OR connector_type = CAST($1 AS TEXT))
       AND (CAST($2 AS TEXT) IS NULL OR name = CAST($2 AS TEXT))
@@ -72,11 +75,15 @@ impl Store {
     }
 
     /// A page of integrations; the filter is connector type, name.
-    pub(crate) async fn integrations(&self, listing: &Listing<'_>) -> Result<Vec<Integration>, Error> {
+    pub(crate) async fn integrations(
+        &self,
+        listing: &Listing<'_>,
+    ) -> Result<Vec<Integration>, Error> {
         let sql = if listing.newest_first { LIST_NEWEST } else { LIST_OLDEST };
         let (at, id) = listing.start();
         let [connector, name] = listing.equal;
-        let rows = self.database.query(sql, params![connector, name, at, id, listing.limit()]).await?;
+        let rows =
+            self.database.query(sql, params![connector, name, at, id, listing.limit()]).await?;
         rows.iter().map(read).collect()
     }
 
@@ -95,7 +102,11 @@ impl Store {
     }
 
     /// Deletes an integration at a revision; [`Error::EtagMismatch`] if somebody was faster.
-    pub(crate) async fn delete_integration(&self, id: &IntegrationId, revision: i64) -> Result<(), Error> {
+    pub(crate) async fn delete_integration(
+        &self,
+        id: &IntegrationId,
+        revision: i64,
+    ) -> Result<(), Error> {
         let values = params![id.as_str(), revision];
         self.one(Batch::new().then_expect(DELETE, values, Expect::Rows(1))).await
     }

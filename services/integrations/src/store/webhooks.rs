@@ -19,14 +19,16 @@ const INSERT: &str = "INSERT INTO webhooks
 const GET: &str = "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time
     FROM webhooks WHERE id = $1";
 
-const LIST_NEWEST: &str = "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time
+const LIST_NEWEST: &str =
+    "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time
     FROM webhooks
     WHERE (CAST($1 AS TEXT) IS NULL OR name = CAST($1 AS TEXT))
       AND (CAST($2 AS TEXT) IS NULL OR workflow_id = CAST($2 AS TEXT))
       AND (create_time < $3 OR (create_time = $3 AND id < $4))
     ORDER BY create_time DESC, id DESC LIMIT $5";
 
-const LIST_OLDEST: &str = "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time
+const LIST_OLDEST: &str =
+    "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time
     FROM webhooks
     WHERE (CAST($1 AS TEXT) IS NULL OR name = CAST($1 AS TEXT))
       AND (CAST($2 AS TEXT) IS NULL OR workflow_id = CAST($2 AS TEXT))
@@ -43,15 +45,18 @@ const INSERT_EVENT: &str = "INSERT INTO webhook_events
     SELECT webhooks.id, $2, $3, $4, $5, 0, $6, $6 FROM webhooks WHERE webhooks.id = $1
     ON CONFLICT (webhook_id, id) DO NOTHING";
 
-const LIST_EVENTS: &str = "SELECT webhook_id, id, status, content_type, body, execution_id, error, attempts, create_time
+const LIST_EVENTS: &str =
+    "SELECT webhook_id, id, status, content_type, body, execution_id, error, attempts, create_time
     FROM webhook_events
     WHERE webhook_id = $1 AND (create_time < $2 OR (create_time = $2 AND id < $3))
     ORDER BY create_time DESC, id DESC LIMIT $4";
 
-const DUE_EVENTS: &str = "SELECT webhook_id, id, status, content_type, body, execution_id, error, attempts, create_time
+const DUE_EVENTS: &str =
+    "SELECT webhook_id, id, status, content_type, body, execution_id, error, attempts, create_time
     FROM webhook_events WHERE status = 'pending' AND due_time <= $1 ORDER BY due_time LIMIT $2";
 
-const NEXT_DUE: &str = "SELECT due_time FROM webhook_events WHERE status = 'pending' ORDER BY due_time LIMIT 1";
+const NEXT_DUE: &str =
+    "SELECT due_time FROM webhook_events WHERE status = 'pending' ORDER BY due_time LIMIT 1";
 
 const DELIVERED: &str = "UPDATE webhook_events
     SET status = 'delivered', execution_id = $3, error = NULL, attempts = attempts + 1
@@ -67,7 +72,11 @@ const LATER: &str = "UPDATE webhook_events
 
 impl Store {
     /// Writes a new webhook.
-    pub(crate) async fn insert_webhook(&self, webhook: &Webhook, once: Option<Once>) -> Result<Outcome, Error> {
+    pub(crate) async fn insert_webhook(
+        &self,
+        webhook: &Webhook,
+        once: Option<Once>,
+    ) -> Result<Outcome, Error> {
         let owner = serde_json::to_string(&webhook.owner).map_err(damaged("webhook"))?;
         let values = params![
             webhook.id.as_str(),
@@ -94,7 +103,8 @@ impl Store {
         let sql = if listing.newest_first { LIST_NEWEST } else { LIST_OLDEST };
         let (at, id) = listing.start();
         let [name, workflow] = listing.equal;
-        let rows = self.database.query(sql, params![name, workflow, at, id, listing.limit()]).await?;
+        let rows =
+            self.database.query(sql, params![name, workflow, at, id, listing.limit()]).await?;
         rows.iter().map(read).collect()
     }
 
@@ -126,7 +136,11 @@ impl Store {
     }
 
     /// A page of the events of a webhook, newest first.
-    pub(crate) async fn events(&self, webhook: &WebhookId, listing: &Listing<'_>) -> Result<Vec<Event>, Error> {
+    pub(crate) async fn events(
+        &self,
+        webhook: &WebhookId,
+        listing: &Listing<'_>,
+    ) -> Result<Vec<Event>, Error> {
         let (at, id) = listing.start();
         let values = params![webhook.as_str(), at, id, listing.limit()];
         self.database.query(LIST_EVENTS, values).await?.iter().map(read_event).collect()
@@ -145,7 +159,11 @@ impl Store {
     }
 
     /// Notes that an event was handed on.
-    pub(crate) async fn event_delivered(&self, event: &Event, execution_id: &str) -> Result<(), Error> {
+    pub(crate) async fn event_delivered(
+        &self,
+        event: &Event,
+        execution_id: &str,
+    ) -> Result<(), Error> {
         let values = params![event.webhook_id.as_str(), &event.id, execution_id];
         self.database.execute(DELIVERED, values).await?;
         Ok(())
@@ -159,7 +177,12 @@ impl Store {
     }
 
     /// Notes that an event is to be handed on later.
-    pub(crate) async fn event_later(&self, event: &Event, why: &str, due: Timestamp) -> Result<(), Error> {
+    pub(crate) async fn event_later(
+        &self,
+        event: &Event,
+        why: &str,
+        due: Timestamp,
+    ) -> Result<(), Error> {
         let values = params![event.webhook_id.as_str(), &event.id, why, due.as_micros()];
         self.database.execute(LATER, values).await?;
         Ok(())

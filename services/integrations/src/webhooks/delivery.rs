@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{TryStreamExt as _, stream};
 use lightning_mesh::{channel::Peers, clock::Clock, json, shutdown::Shutdown};
 use lightning_proto::workflows::v1::{
-    Execution, ExecuteWorkflowRequest, execution_service_client::ExecutionServiceClient,
+    ExecuteWorkflowRequest, Execution, execution_service_client::ExecutionServiceClient,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -238,7 +238,8 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_five_minutes() {
-        let waits: Vec<u64> = [1, 2, 3, 9, 10, 99].into_iter().map(|n| wait_after(n).as_secs()).collect();
+        let waits: Vec<u64> =
+            [1, 2, 3, 9, 10, 99].into_iter().map(|n| wait_after(n).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 256, 300, 300]);
     }
 }

@@ -60,7 +60,9 @@ impl Headers {
 /// The key that a secret stands for; `None` if the scheme cannot use it.
 pub(crate) fn key(scheme: Scheme, secret: &str) -> Option<hmac::Key> {
     let bytes = match scheme {
-        Scheme::Standard => STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).ok()?,
+        Scheme::Standard => {
+            STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).ok()?
+        }
         Scheme::Github | Scheme::Slack => secret.as_bytes().to_vec(),
     };
     (!bytes.is_empty()).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
@@ -82,16 +84,23 @@ pub(crate) fn verify(
     }
 }
 
-fn standard(key: &hmac::Key, headers: &Headers, body: &[u8], now: Timestamp) -> Result<Option<String>, Error> {
+fn standard(
+    key: &hmac::Key,
+    headers: &Headers,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Option<String>, Error> {
     let id = headers.need("webhook-id")?;
     let time = headers.need("webhook-timestamp")?;
     let given = headers.need("webhook-signature")?;
     let mut signed = format!("{id}.{time}.").into_bytes();
     signed.extend_from_slice(body);
     // Other versions (v1a is asymmetric) stand beside v1 and are passed over.
-    let mut signatures = given.split(' ').filter_map(|each| each.strip_prefix("v1,")).take(MAX_SIGNATURES);
-    let valid = signatures
-        .any(|each| STANDARD.decode(each).is_ok_and(|tag| hmac::verify(key, &signed, &tag).is_ok()));
+    let mut signatures =
+        given.split(' ').filter_map(|each| each.strip_prefix("v1,")).take(MAX_SIGNATURES);
+    let valid = signatures.any(|each| {
+        STANDARD.decode(each).is_ok_and(|tag| hmac::verify(key, &signed, &tag).is_ok())
+    });
     accept(valid)?;
     recent(time, now)?;
     sender_id(id).map(Some)
@@ -104,7 +113,12 @@ fn github(key: &hmac::Key, headers: &Headers, body: &[u8]) -> Result<Option<Stri
     headers.get("x-github-delivery").map(sender_id).transpose()
 }
 
-fn slack(key: &hmac::Key, headers: &Headers, body: &[u8], now: Timestamp) -> Result<Option<String>, Error> {
+fn slack(
+    key: &hmac::Key,
+    headers: &Headers,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Option<String>, Error> {
     let time = headers.need("x-slack-request-timestamp")?;
     let given = headers.need("x-slack-signature")?;
     let mut signed = format!("v0:{time}:").into_bytes();
@@ -145,7 +159,7 @@ fn sender_id(id: &str) -> Result<String, Error> {
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.is_ascii() {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

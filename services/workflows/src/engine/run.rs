@@ -278,10 +278,7 @@ impl Run {
     /// Waits until the clock shows `due`. If every part waits, others may run meanwhile.
     pub(super) async fn wait(self: &Arc<Self>, engine: &Arc<Engine>, due: Timestamp) -> Result<(), Suspended> {
         let waits = Waits::begin(self);
-        self.flush(engine).await?;
-        if self.state().status == Status::Waiting {
-            self.turn.lock().await.take();
-        }
+        self.rest(engine).await?;
         tokio::select! {
             () = engine.timers.until(due) => {}
             () = engine.shutdown.requested() => return Err(Suspended),
@@ -291,10 +288,19 @@ impl Run {
         self.flush(engine).await
     }
 
-    /// Counts further parts that run side by side until the guard is dropped.
-    pub(super) fn split(self: &Arc<Self>, parts: usize) -> Parts {
-        self.state().parts += parts;
-        Parts(self.clone(), parts)
+    /// Writes what is pending and, if every part waits, lets others run meanwhile.
+    pub(super) async fn rest(self: &Arc<Self>, engine: &Arc<Engine>) -> Result<(), Suspended> {
+        self.flush(engine).await?;
+        if self.state().status == Status::Waiting {
+            self.turn.lock().await.take();
+        }
+        Ok(())
+    }
+
+    /// Counts one further part that runs beside the others, until the guard is dropped.
+    pub(super) fn split(self: &Arc<Self>) -> Part {
+        self.state().parts += 1;
+        Part(self.clone())
     }
 
     /// Writes what is pending; durable when it returns.
@@ -446,11 +452,13 @@ impl Drop for Waits {
     }
 }
 
-/// Says that there are more parts, until it is dropped.
-pub(super) struct Parts(Arc<Run>, usize);
+/// A part that runs beside others, until it is dropped.
+pub(super) struct Part(Arc<Run>);
 
-impl Drop for Parts {
+impl Drop for Part {
     fn drop(&mut self) {
-        self.0.state().parts -= self.1;
+        let mut state = self.0.state();
+        state.parts -= 1;
+        state.settle();
     }
 }

@@ -1,3 +1,5 @@
+//! Keys that read back.
+
 use super::KeyText;
 
 #[test]

@@ -1,3 +1,5 @@
+//! PKCE after the example of RFC 7636, and what a code must fit.
+
 use lightning_mesh::clock::Timestamp;
 
 use super::{Asked, Code, Demand, LIFETIME, challenge_of};

@@ -1,3 +1,5 @@
+//! The roles against the contract, and patterns that never grow.
+
 use super::{ROLES, Role, ScopeRefusal, allows, check_scopes, granted, intersection};
 
 fn contract() -> Vec<String> {

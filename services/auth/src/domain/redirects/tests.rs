@@ -1,3 +1,5 @@
+//! Where codes may go, and the tricks that must not work.
+
 use super::{is_allowed, with_query};
 
 #[test]

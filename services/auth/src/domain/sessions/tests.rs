@@ -1,3 +1,5 @@
+//! What a refresh token is worth, and when.
+
 use std::time::Duration;
 
 use lightning_mesh::clock::Timestamp;

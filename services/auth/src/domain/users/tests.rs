@@ -1,3 +1,5 @@
+//! Names, addresses and changes.
+
 use lightning_mesh::clock::Timestamp;
 
 use super::{Change, Draft, roles_of};

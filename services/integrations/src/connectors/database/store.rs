@@ -98,7 +98,8 @@ impl Insert {
     }
 
     fn kind(&self, column: &str) -> Kind {
-        let values = self.rows.iter().filter_map(|row| row.get(column)).filter(|value| !value.is_null());
+        let values =
+            self.rows.iter().filter_map(|row| row.get(column)).filter(|value| !value.is_null());
         values.map(Kind::of).reduce(Kind::with).unwrap_or(Kind::Text)
     }
 }
@@ -148,7 +149,11 @@ fn quoted(names: &[String]) -> String {
 
 /// An integer as JSON carries it: as text when a double would lose digits on the way.
 fn integer(number: i64) -> Value {
-    if number.unsigned_abs() < EXACT { Value::from(number) } else { Value::String(number.to_string()) }
+    if number.unsigned_abs() < EXACT {
+        Value::from(number)
+    } else {
+        Value::String(number.to_string())
+    }
 }
 
 /// A number as JSON carries it; what JSON cannot write becomes null.
@@ -163,11 +168,17 @@ fn distinct(columns: &[String]) -> Result<(), Error> {
         None => Ok(()),
         Some(name) => {
             let name = crate::domain::cut(name, 100);
-            Err(Error::payload("sql", format!("returns two columns {name:?}; give one another name with AS")))
+            Err(Error::payload(
+                "sql",
+                format!("returns two columns {name:?}; give one another name with AS"),
+            ))
         }
     }
 }
 
 fn wrong_count(wanted: usize, given: usize) -> Error {
-    Error::payload("parameters", format!("must have {wanted} values, as the statement does; it has {given}"))
+    Error::payload(
+        "parameters",
+        format!("must have {wanted} values, as the statement does; it has {given}"),
+    )
 }

@@ -34,7 +34,9 @@ fn fixture() -> Fixture {
 
 impl Fixture {
     async fn run(&self, action: &str, payload: Value) -> Result<Value, Error> {
-        self.database.execute(Work { access: &self.access, action, payload, idempotency_key: "" }).await
+        self.database
+            .execute(Work { access: &self.access, action, payload, idempotency_key: "" })
+            .await
     }
 }
 
@@ -68,9 +70,19 @@ async fn parameters_are_bound_by_their_numbers() {
     check("SELECT $2 AS x, $1 AS y", json!(["a", 2]), json!([{"x": 2, "y": "a"}])).await;
     check("SELECT ?2 AS x, ?1 AS y", json!(["a", 2]), json!([{"x": 2, "y": "a"}])).await;
     check("SELECT ? AS x, ? AS y", json!(["a", true]), json!([{"x": "a", "y": 1}])).await;
-    check("SELECT $1 AS x, $1 AS y", json!([{"k": 1}]), json!([{"x": "{\"k\":1}", "y": "{\"k\":1}"}])).await;
-    for (sql, parameters) in [("SELECT $1 AS x", json!([])), ("SELECT 1 AS x", json!([1])), ("SELECT $3 AS x", json!([1, 2]))] {
-        let error = fixture.run("query", json!({"sql": sql, "parameters": parameters})).await.unwrap_err();
+    check(
+        "SELECT $1 AS x, $1 AS y",
+        json!([{"k": 1}]),
+        json!([{"x": "{\"k\":1}", "y": "{\"k\":1}"}]),
+    )
+    .await;
+    for (sql, parameters) in [
+        ("SELECT $1 AS x", json!([])),
+        ("SELECT 1 AS x", json!([1])),
+        ("SELECT $3 AS x", json!([1, 2])),
+    ] {
+        let error =
+            fixture.run("query", json!({"sql": sql, "parameters": parameters})).await.unwrap_err();
         assert!(matches!(error, Error::PayloadInvalid(_)), "{sql}: {error:?}");
     }
 }
@@ -79,7 +91,10 @@ async fn parameters_are_bound_by_their_numbers() {
 async fn a_statement_cannot_leave_its_file_or_its_action() {
     let fixture = fixture();
     let other = fixture.folder.path().join("auth.db");
-    rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE users (h TEXT)").unwrap();
+    rusqlite::Connection::open(&other)
+        .unwrap()
+        .execute_batch("CREATE TABLE users (h TEXT)")
+        .unwrap();
     let attach = format!("ATTACH DATABASE '{}' AS other", other.display());
     let vacuum = format!("VACUUM INTO '{}'", fixture.folder.path().join("copy.db").display());
     let check = async |action: &str, sql: &str| {
@@ -87,13 +102,29 @@ async fn a_statement_cannot_leave_its_file_or_its_action() {
         assert!(matches!(error, Error::PayloadInvalid(_)), "{action} {sql}: {error:?}");
     };
     for sql in [
-        attach.as_str(), vacuum.as_str(), "PRAGMA writable_schema = 1", "DETACH other", "BEGIN", "COMMIT",
-        "SAVEPOINT s", "SELECT load_extension('x')", "SELECT 1; SELECT 2", "SELECT nonsense FROM t", "SELEC",
+        attach.as_str(),
+        vacuum.as_str(),
+        "PRAGMA writable_schema = 1",
+        "DETACH other",
+        "BEGIN",
+        "COMMIT",
+        "SAVEPOINT s",
+        "SELECT load_extension('x')",
+        "SELECT 1; SELECT 2",
+        "SELECT nonsense FROM t",
+        "SELEC",
     ] {
         check("query", sql).await;
         check("execute", sql).await;
     }
-    for sql in ["DELETE FROM t", "CREATE TABLE u (x)", "INSERT INTO t (a) VALUES (1)", "DROP TABLE t", "CREATE TEMP TABLE u (x)", "SELECT a, a FROM t"] {
+    for sql in [
+        "DELETE FROM t",
+        "CREATE TABLE u (x)",
+        "INSERT INTO t (a) VALUES (1)",
+        "DROP TABLE t",
+        "CREATE TEMP TABLE u (x)",
+        "SELECT a, a FROM t",
+    ] {
         check("query", sql).await;
     }
     assert!(!fixture.folder.path().join("copy.db").exists());
@@ -105,8 +136,14 @@ async fn a_statement_cannot_leave_its_file_or_its_action() {
 async fn a_file_outside_or_of_a_service_is_refused_even_behind_a_link() {
     let mut fixture = fixture();
     let outside = tempfile::tempdir().unwrap();
-    rusqlite::Connection::open(outside.path().join("o.db")).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
-    rusqlite::Connection::open(fixture.folder.path().join("auth.db")).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    rusqlite::Connection::open(outside.path().join("o.db"))
+        .unwrap()
+        .execute_batch("CREATE TABLE t (a)")
+        .unwrap();
+    rusqlite::Connection::open(fixture.folder.path().join("auth.db"))
+        .unwrap()
+        .execute_batch("CREATE TABLE t (a)")
+        .unwrap();
     let link = |name: &str, to: std::path::PathBuf| {
         std::os::unix::fs::symlink(to, fixture.folder.path().join(name)).unwrap();
     };

@@ -8,7 +8,13 @@ fn headers(pairs: &[(&str, &str)]) -> Headers {
     Headers::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
-fn check(scheme: Scheme, secret: &str, given: &[(&str, &str)], body: &str, now: Timestamp) -> Result<Option<String>, String> {
+fn check(
+    scheme: Scheme,
+    secret: &str,
+    given: &[(&str, &str)],
+    body: &str,
+    now: Timestamp,
+) -> Result<Option<String>, String> {
     verify(scheme, secret, &headers(given), body.as_bytes(), now).map_err(|error| error.to_string())
 }
 
@@ -19,7 +25,8 @@ fn a_standard_webhook_passes_once_it_is_signed_and_recent() {
     let signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
     let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
     let verify = |signature: &str, body: &str, time: &str, now| {
-        let given = [("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", signature)];
+        let given =
+            [("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", signature)];
         check(Scheme::Standard, secret, &given, body, now)
     };
     let at = "1614265330";

@@ -40,18 +40,22 @@ pub(in super::super) async fn query(
         let client = connect(egress, server, limits, true).await?;
         // The statement itself tells its columns and parameters; the wrapped one brings the rows.
         let plain = prepare(&client, server, limits, sql).await?;
-        let columns: Vec<String> = plain.columns().iter().map(|column| column.name().to_owned()).collect();
+        let columns: Vec<String> =
+            plain.columns().iter().map(|column| column.name().to_owned()).collect();
         distinct(&columns)?;
         let sql = sql.trim_end().trim_end_matches(';');
         let limit = max_rows.saturating_add(1);
-        let wrapped =
-            format!("SELECT CAST(row_to_json(found) AS TEXT) FROM (\n{sql}\n) AS found LIMIT {limit}");
-        let wrapped = prepare(&client, server, limits, &wrapped).await?;
+        let wrapped = format!(
+            "SELECT CAST(row_to_json(found) AS TEXT) FROM (\n{sql}\n) AS found LIMIT {limit}"
+        );
+        let wrapped = prepare(&client, server, limits, &wrapped).await.map_err(only_reads)?;
         let parameters = bind(&wrapped, parameters)?;
         let stream = client.query_raw(&wrapped, parameters).await;
         let mut stream = pin!(stream.map_err(|error| failure(&error, server, limits))?);
         let (mut rows, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = stream.try_next().await.map_err(|error| failure(&error, server, limits))? {
+        while let Some(row) =
+            stream.try_next().await.map_err(|error| failure(&error, server, limits))?
+        {
             if rows.len() == max_rows {
                 return Ok(Table { columns, rows, truncated: true });
             }
@@ -80,7 +84,10 @@ pub(in super::super) async fn execute(
         let client = connect(egress, server, limits, false).await?;
         let statement = prepare(&client, server, limits, sql).await?;
         let parameters = bind(&statement, parameters)?;
-        client.execute_raw(&statement, parameters).await.map_err(|error| failure(&error, server, limits))
+        client
+            .execute_raw(&statement, parameters)
+            .await
+            .map_err(|error| failure(&error, server, limits))
     })
     .await
 }
@@ -194,11 +201,23 @@ async fn prepare(
     sql: &str,
 ) -> Result<Statement, Error> {
     client.prepare(sql).await.map_err(|error| match error.as_db_error() {
-        Some(refused) if refused.code().code().starts_with("42") => {
+        // Syntax, names and rights; what the server does not support.
+        Some(refused) if matches!(&refused.code().code()[..2], "42" | "0A") => {
             Error::payload("sql", cut(refused.message(), 300))
         }
         Some(_) | None => failure(&error, server, limits),
     })
+}
+
+/// A statement that is right by itself and cannot be wrapped is not one that only reads.
+fn only_reads(error: Error) -> Error {
+    if matches!(error, Error::PayloadInvalid(_)) {
+        return Error::payload(
+            "sql",
+            "must be one SELECT, WITH, VALUES or TABLE statement that only reads; use the action execute to write",
+        );
+    }
+    error
 }
 
 fn bind(statement: &Statement, values: &[Value]) -> Result<Vec<Parameter>, Error> {

@@ -80,8 +80,9 @@ impl File {
     ) -> Result<Table, Error> {
         let mut connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         restrict(&mut connection, May::Read).map_err(|error| self.failure(&error))?;
-        let mut statement = connection.prepare(sql).map_err(|error| self.refusal(&error, May::Read))?;
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let mut statement =
+            connection.prepare(sql).map_err(|error| self.refusal(&error, May::Read))?;
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         distinct(&columns)?;
         self.bind(&mut statement, parameters)?;
         let (mut rows, mut found, mut bytes) = (statement.raw_query(), Vec::new(), 0);
@@ -139,7 +140,8 @@ impl File {
             let sql = format!("INSERT INTO {table} ({names}) VALUES ({marks})");
             let mut statement = connection.prepare(&sql).map_err(|error| self.table(&error))?;
             for row in &insert.rows {
-                let values = columns.iter().map(|name| Parameter(row.get(name).unwrap_or(&Value::Null)));
+                let values =
+                    columns.iter().map(|name| Parameter(row.get(name).unwrap_or(&Value::Null)));
                 statement
                     .execute(rusqlite::params_from_iter(values))
                     .map_err(|error| self.failure(&error))?;
@@ -150,7 +152,8 @@ impl File {
 
     /// Reads the file's catalogue: proof that it is a database.
     pub(in super::super) fn describe(&self) -> Result<String, Error> {
-        let table = self.query("SELECT count(*) AS n FROM sqlite_master WHERE type = 'table'", &[], 1)?;
+        let table =
+            self.query("SELECT count(*) AS n FROM sqlite_master WHERE type = 'table'", &[], 1)?;
         let tables = table.rows.first().and_then(|row| row.get("n")).and_then(Value::as_u64);
         Ok(format!("{} is a database with {} tables", self.name(), tables.unwrap_or_default()))
     }
@@ -192,7 +195,9 @@ impl File {
             wanted = wanted.max(number);
             let value = number.checked_sub(1).and_then(|index| values.get(index));
             let Some(value) = value else { return Err(wrong_count(wanted, values.len())) };
-            statement.raw_bind_parameter(slot, Parameter(value)).map_err(|error| self.failure(&error))?;
+            statement
+                .raw_bind_parameter(slot, Parameter(value))
+                .map_err(|error| self.failure(&error))?;
         }
         if wanted == values.len() { Ok(()) } else { Err(wrong_count(wanted, values.len())) }
     }
@@ -206,11 +211,16 @@ impl File {
         if matches!(error, rusqlite::Error::MultipleStatement) {
             return Error::payload("sql", "must be one statement");
         }
-        match error.sqlite_error_code() {
-            Some(ErrorCode::AuthorizationForStatementDenied) => Error::payload("sql", match may {
-                May::Read => "may only read its own file; use the action execute to write",
-                May::Write => "must stay in its own file: ATTACH, PRAGMA, VACUUM and transactions are refused",
-            }),
+        match code(error) {
+            Some(ErrorCode::AuthorizationForStatementDenied) => Error::payload(
+                "sql",
+                match may {
+                    May::Read => "may only read its own file; use the action execute to write",
+                    May::Write => {
+                        "must stay in its own file: ATTACH, PRAGMA, VACUUM and transactions are refused"
+                    }
+                },
+            ),
             Some(ErrorCode::Unknown) => Error::payload("sql", cut(&message(error), 300)),
             Some(_) | None => self.failure(error),
         }
@@ -218,7 +228,7 @@ impl File {
 
     /// A table or column that is not there.
     fn table(&self, error: &rusqlite::Error) -> Error {
-        match error.sqlite_error_code() {
+        match code(error) {
             Some(ErrorCode::Unknown) => Error::payload("table", cut(&message(error), 300)),
             Some(_) | None => self.failure(error),
         }
@@ -226,22 +236,34 @@ impl File {
 
     fn failure(&self, error: &rusqlite::Error) -> Error {
         let target = self.name();
-        match error.sqlite_error_code() {
+        match code(error) {
             Some(ErrorCode::OperationInterrupted) => {
                 Error::UpstreamTimeout { target, after: self.limits.timeout }
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                Error::UpstreamUnavailable { target, why: "another process holds its lock".to_owned() }
+                Error::UpstreamUnavailable {
+                    target,
+                    why: "another process holds its lock".to_owned(),
+                }
             }
             Some(ErrorCode::CannotOpen | ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
                 Error::UpstreamUnavailable { target, why: cut(&message(error), 200) }
             }
-            Some(ErrorCode::TooBig) => Error::ResultTooLarge { limit: MAX_VALUE.unsigned_abs() as usize },
+            Some(ErrorCode::TooBig) => {
+                Error::ResultTooLarge { limit: MAX_VALUE.unsigned_abs() as usize }
+            }
             Some(_) | None => {
                 Error::UpstreamRejected { target, status: None, message: cut(&message(error), 300) }
             }
         }
     }
+}
+
+fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
+    if let rusqlite::Error::SqlInputError { error, .. } = error {
+        return Some(error.code);
+    }
+    error.sqlite_error_code()
 }
 
 /// SQLite's own words, without the statement that they are about.
@@ -264,8 +286,10 @@ fn free(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn judge(action: &AuthAction<'_>, may: May) -> Authorization {
-    let reads = matches!(action, AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive)
-        || matches!(action, AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension"));
+    let reads = matches!(
+        action,
+        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive
+    ) || matches!(action, AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension"));
     let never = matches!(
         action,
         AuthAction::Attach { .. }
