@@ -14,7 +14,7 @@ const PASSWORD_BYTES: u64 = 4096;
 
 /// Creates a user straight in auth's database. The password comes from standard input, so that it is
 /// in no process list and no shell history.
-pub fn create_user(config: &Config, user: NewUser) -> anyhow::Result<()> {
+pub(crate) fn create_user(config: &Config, user: NewUser) -> anyhow::Result<()> {
     let mut password = String::new();
     let input = std::io::stdin().lock();
     input

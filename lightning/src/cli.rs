@@ -7,15 +7,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// A platform for AI agents that is also a gRPC service mesh.
 #[derive(Debug, Parser)]
 #[command(name = "lightning", version, about)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run all eight services in this process
     Up(Options),
     /// Run some services in this process; the others are found by the address in the configuration
@@ -41,39 +41,38 @@ pub enum Command {
 
 /// What every command that needs a configuration takes.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// The configuration file [default: lightning.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// The data folder [default: ./data]
     #[arg(long, global = true, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// What an administrator can do without a running mesh.
 #[derive(Debug, Subcommand)]
-pub enum AdminCommand {
+pub(crate) enum AdminCommand {
     /// Create a user; the first one ends open mode. The password is read from standard input
     CreateUser(NewUser),
 }
 
 /// The user to create.
 #[derive(Args, Debug)]
-pub struct NewUser {
+pub(crate) struct NewUser {
     /// The user name
-    pub username: String,
+    pub(crate) username: String,
     /// The e-mail address
     #[arg(long, default_value = "")]
-    pub email: String,
+    pub(crate) email: String,
     /// A role: admin, developer, analyst or viewer; may be repeated
     #[arg(long = "role", default_value = "admin")]
-    pub roles: Vec<String>,
+    pub(crate) roles: Vec<String>,
 }
 
 /// The word of a service.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, ValueEnum)]
-#[expect(missing_docs, reason = "each variant is the word of its service")]
-pub enum Word {
+pub(crate) enum Word {
     Gateway,
     Agents,
     Enhanced,
@@ -85,7 +84,7 @@ pub enum Word {
 }
 
 /// All services, in the order of their ports.
-pub const ALL: [Word; 8] = [
+pub(crate) const ALL: [Word; 8] = [
     Word::Gateway,
     Word::Agents,
     Word::Enhanced,
@@ -98,7 +97,7 @@ pub const ALL: [Word; 8] = [
 
 impl Word {
     /// The word itself: folder, package, configuration section and name in traces.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
             Self::Agents => "agents",
@@ -112,7 +111,7 @@ impl Word {
     }
 
     /// The port that the service is documented to listen on.
-    pub const fn port(self) -> u16 {
+    pub(crate) const fn port(self) -> u16 {
         match self {
             Self::Gateway => 8000,
             Self::Agents => 8001,
@@ -127,11 +126,11 @@ impl Word {
 }
 
 /// Prints a line to standard output. A closed pipe is the reader's choice, not an error.
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _closed = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// Prints an error with its causes to standard error.
-pub fn complain(error: &anyhow::Error) {
+pub(crate) fn complain(error: &anyhow::Error) {
     let _closed = writeln!(std::io::stderr().lock(), "lightning: {error:#}");
 }

@@ -27,36 +27,36 @@ const DEFAULT_FILE: &str = "lightning.toml";
 
 /// Everything that can be configured.
 #[derive(Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// `listen` of each service: 127.0.0.1 and the documented port by default.
-    pub listen: BTreeMap<&'static str, SocketAddr>,
+    pub(crate) listen: BTreeMap<&'static str, SocketAddr>,
     /// `[mesh]`
-    pub mesh: lightning_mesh::MeshConfig,
+    pub(crate) mesh: lightning_mesh::MeshConfig,
     /// `[telemetry]`
-    pub telemetry: lightning_mesh::telemetry::TelemetryConfig,
+    pub(crate) telemetry: lightning_mesh::telemetry::TelemetryConfig,
     /// `[store]`
-    pub store: lightning_store::Settings,
+    pub(crate) store: lightning_store::Settings,
     /// `[gateway]`
-    pub gateway: lightning_gateway::Config,
+    pub(crate) gateway: lightning_gateway::Config,
     /// `[agents]`
-    pub agents: lightning_agents::Config,
+    pub(crate) agents: lightning_agents::Config,
     /// `[enhanced]`
-    pub enhanced: lightning_enhanced::Config,
+    pub(crate) enhanced: lightning_enhanced::Config,
     /// `[workflows]`
-    pub workflows: lightning_workflows::Config,
+    pub(crate) workflows: lightning_workflows::Config,
     /// `[integrations]`
-    pub integrations: lightning_integrations::Config,
+    pub(crate) integrations: lightning_integrations::Config,
     /// `[models]`
-    pub models: lightning_models::Config,
+    pub(crate) models: lightning_models::Config,
     /// `[auth]`
-    pub auth: lightning_auth::Config,
+    pub(crate) auth: lightning_auth::Config,
     /// `[monitoring]`
-    pub monitoring: lightning_monitoring::Config,
+    pub(crate) monitoring: lightning_monitoring::Config,
 }
 
 impl Config {
     /// Reads the configuration that the flags name.
-    pub fn load(options: &Options) -> anyhow::Result<Self> {
+    pub(crate) fn load(options: &Options) -> anyhow::Result<Self> {
         let file = match &options.config {
             Some(file) if !file.is_file() => {
                 bail!("there is no configuration file {}", file.display())
@@ -64,12 +64,13 @@ impl Config {
             Some(file) => file.clone(),
             None => PathBuf::from(DEFAULT_FILE),
         };
-        let figment = Figment::new()
-            .merge(Toml::file_exact(&file))
-            // Without `__` it is not a section's key but a variable of somebody else's.
-            .merge(
-                Env::prefixed("LIGHTNING_").filter(|key| key.as_str().contains("__")).split("__"),
-            );
+        let mut figment = Figment::new();
+        if file.is_file() {
+            figment = figment.merge(Toml::file_exact(&file));
+        }
+        // A variable without `__` is not a section's key but somebody else's.
+        let ours = Env::prefixed("LIGHTNING_").filter(|key| key.as_str().contains("__"));
+        let figment = figment.merge(ours.split("__"));
         Self::extract(&figment, options.data.as_deref())
     }
 

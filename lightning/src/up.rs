@@ -12,7 +12,7 @@ use lightning_mesh::{
     clock::Clock,
     serve::{Drained, Listener, serve},
     shutdown::Shutdown,
-    task, telemetry,
+    telemetry,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -24,7 +24,7 @@ use crate::{
 
 /// Runs the services until SIGTERM or SIGINT; then drains. The exit code is 0 also when connections
 /// had to be cut: the log says so.
-pub fn run(config: &Config, words: &[Word]) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(config: &Config, words: &[Word]) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let _exporting = telemetry::init(&config.telemetry).context("telemetry cannot start")?;

@@ -21,5 +21,7 @@ mod integrations;
 mod models;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/scaled.rs"]
+mod scaled;
 #[path = "it/workflows.rs"]
 mod workflows;

@@ -189,7 +189,7 @@ async fn call(
         let code = known::INVALID_ARGUMENT;
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, code, "QUERY_TOO_LARGE", message));
     }
-    let body = body::read(body, &parts.headers, routes.options().max_body_bytes).await?;
+    let body = body::read(&parts, body, routes.options().max_body_bytes).await?;
     let content = body::content(route, &parts.headers, &body)?;
     let message = bind::request(Parts {
         routes,

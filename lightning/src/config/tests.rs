@@ -9,10 +9,10 @@ fn read(toml: &str) -> anyhow::Result<Config> {
 #[test]
 fn nothing_said_means_the_documented_ports_on_loopback() {
     let config = read("").unwrap();
-    let listen = |word| config.listen[word.as_str()].to_string();
+    let listen = |word: Word| config.listen[word.as_str()].to_string();
     assert_eq!(listen(Word::Gateway), "127.0.0.1:8000");
     assert_eq!(listen(Word::Monitoring), "127.0.0.1:8051");
-    assert_eq!(config.store.data_dir, Path::new("data"));
+    assert_eq!(config.store.data_dir, Path::new("./data"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::support::{Mesh, answer};
 #[tokio::test]
 async fn the_first_user_closes_the_mesh_and_sessions_work() {
     let mut mesh = Mesh::start().await;
-    let user = json!({ "username": "root", "password": "correct horse battery staple" });
+    let user = json!({ "username": "root", "password": "seven purple lanterns drift" });
     let registered = mesh.documented("POST /api/v1/auth/register", &[], user.clone()).await;
     assert_eq!(registered.is(201).body["roles"][0], "admin");
     mesh.call("GET /api/v1/agents", Value::Null).await.is(401);
@@ -45,7 +45,7 @@ async fn the_first_user_closes_the_mesh_and_sessions_work() {
 #[tokio::test]
 async fn a_used_refresh_token_ends_the_session() {
     let mesh = Mesh::start().await;
-    let user = json!({ "username": "root", "password": "correct horse battery staple" });
+    let user = json!({ "username": "root", "password": "seven purple lanterns drift" });
     mesh.call("POST /api/v1/auth/register", user.clone()).await.is(201);
     let tokens = mesh.call("POST /api/v1/auth/login", user).await;
     let exchange =
@@ -191,9 +191,10 @@ async fn roles_differ() {
         [("developer", 200, 201, 403), ("analyst", 200, 403, 403), ("viewer", 200, 403, 403)]
     {
         mesh.token = admin.clone();
-        let user = json!({ "username": role, "password": "correct horse battery staple", "roles": [role] });
+        let user =
+            json!({ "username": role, "password": "seven purple lanterns drift", "roles": [role] });
         mesh.call("POST /api/v1/auth/register", user.clone()).await.is(201);
-        mesh.token = Some(mesh.login(user).await);
+        mesh.token = Some(mesh.login(&user).await);
         mesh.call("GET /api/v1/agents", Value::Null).await.is(read);
         mesh.call("POST /api/v1/agents", agent.clone()).await.is(write);
         mesh.call("GET /api/v1/users", Value::Null).await.is(users);

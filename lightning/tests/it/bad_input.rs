@@ -74,7 +74,7 @@ async fn paths_are_read_exactly() {
         assert!(status_line.contains(&format!(" {status} ")), "{path}: {status_line}");
     }
     let wrong = mesh.call("PATCH /api/v1/agents", json!({})).await;
-    assert_eq!(wrong.is(405).headers["allow"], "GET, HEAD, POST");
+    assert_eq!(wrong.is(405).headers["allow"], "GET, HEAD, OPTIONS, POST");
 }
 
 async fn raw(mesh: &Mesh, path: &str) -> String {

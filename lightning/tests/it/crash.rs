@@ -83,6 +83,6 @@ async fn users_keys_workflows_and_steps_outlive_the_process() {
     mesh.token = Some(key);
     let read = mesh.call(&format!("GET /api/v1/executions/{id}"), Value::Null).await;
     assert_eq!(read.is(200).body["steps"], execution.body["steps"]);
-    let user = json!({ "username": "root", "password": "correct horse battery staple" });
-    mesh.login(user).await;
+    let user = json!({ "username": "root", "password": "seven purple lanterns drift" });
+    mesh.login(&user).await;
 }

@@ -74,7 +74,7 @@ async fn a_second_process_on_the_same_data_is_refused() {
     let data = mesh.data().join("data");
     let output = lightning(
         &["admin", "create-user", "late", "--data", data.to_str().unwrap()],
-        "correct horse battery",
+        "seven purple lanterns",
     )
     .await;
     assert!(!output.status.success());
@@ -89,15 +89,14 @@ async fn an_admin_made_offline_can_log_in() {
     let data = mesh.data().join("data");
     let made = lightning(
         &["admin", "create-user", "root", "--data", data.to_str().unwrap()],
-        "correct horse battery staple\n",
+        "seven purple lanterns drift\n",
     )
     .await;
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     mesh.restart().await;
     mesh.call("GET /api/v1/agents", Value::Null).await.is(401);
-    let user =
-        serde_json::json!({ "username": "root", "password": "correct horse battery staple" });
-    mesh.token = Some(mesh.login(user).await);
+    let user = serde_json::json!({ "username": "root", "password": "seven purple lanterns drift" });
+    mesh.token = Some(mesh.login(&user).await);
     mesh.call("GET /api/v1/agents", Value::Null).await.is(200);
 }
 

@@ -14,35 +14,35 @@ use tokio::{
 /// Longer than anything takes on a loaded machine; only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub const SERVICES: [&str; 8] =
+pub(crate) const SERVICES: [&str; 8] =
     ["gateway", "agents", "enhanced", "workflows", "integrations", "models", "auth", "monitoring"];
 
 /// A running mesh. Dropping it kills the process.
-pub struct Mesh {
+pub(crate) struct Mesh {
     data: TempDir,
     config: String,
     process: Option<Child>,
     others: Vec<Child>,
     ports: BTreeMap<String, SocketAddr>,
     client: Client,
-    pub token: Option<String>,
+    pub(crate) token: Option<String>,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Mesh {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with("").await
     }
 
     /// Starts with further lines of configuration.
-    pub async fn start_with(config: &str) -> Self {
+    pub(crate) async fn start_with(config: &str) -> Self {
         let mut mesh = Self::new(config);
         mesh.spawn().await;
         mesh
@@ -60,16 +60,12 @@ impl Mesh {
         }
     }
 
-    pub fn data(&self) -> &Path {
+    pub(crate) fn data(&self) -> &Path {
         self.data.path()
     }
 
-    pub fn process_id(&self) -> u32 {
-        self.process.as_ref().unwrap().id().unwrap()
-    }
-
     /// Starts every service named in `apart` as a process of its own, and all others in one.
-    pub async fn start_split(apart: &[&str]) -> Self {
+    pub(crate) async fn start_split(apart: &[&str]) -> Self {
         let mut mesh = Self::new("");
         // The ports must be known before the first process starts: every process is told of all.
         let taken: Vec<_> =
@@ -138,18 +134,18 @@ impl Mesh {
     }
 
     /// kill -9.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.process.take().unwrap().kill().await.unwrap();
     }
 
     /// Starts again on the same data, on new ports.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         assert!(self.process.is_none(), "kill or stop first");
         self.spawn().await;
     }
 
     /// SIGTERM, then the exit code.
-    pub async fn stop(&mut self) -> Option<i32> {
+    pub(crate) async fn stop(&mut self) -> Option<i32> {
         let mut process = self.process.take().unwrap();
         let id = process.id().unwrap().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
@@ -157,16 +153,16 @@ impl Mesh {
         timeout(PATIENCE, process.wait()).await.expect("it drains in time").unwrap().code()
     }
 
-    pub fn address(&self, service: &str) -> SocketAddr {
+    pub(crate) fn address(&self, service: &str) -> SocketAddr {
         self.ports[service]
     }
 
-    pub fn url(&self, service: &str, path: &str) -> String {
+    pub(crate) fn url(&self, service: &str, path: &str) -> String {
         format!("http://{}{path}", self.address(service))
     }
 
     /// A request such as `"POST /api/v1/agents"` to a service's port, with this mesh's token.
-    pub fn request(&self, service: &str, call: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, service: &str, call: &str) -> RequestBuilder {
         let (method, path) = call.split_once(' ').unwrap();
         let method: Method = method.parse().unwrap();
         let request = self.client.request(method, self.url(service, path));
@@ -177,18 +173,18 @@ impl Mesh {
     }
 
     /// Calls the gateway with a JSON body (`Value::Null` for none).
-    pub async fn call(&self, call: &str, body: Value) -> Answer {
+    pub(crate) async fn call(&self, call: &str, body: Value) -> Answer {
         self.call_at("gateway", call, body).await
     }
 
-    pub async fn call_at(&self, service: &str, call: &str, body: Value) -> Answer {
+    pub(crate) async fn call_at(&self, service: &str, call: &str, body: Value) -> Answer {
         let request = self.request(service, call);
         let request = if body.is_null() { request } else { request.json(&body) };
         answer(request).await
     }
 
     /// Calls a documented endpoint: `endpoint` as the documentation writes it, `ids` for its `{…}`.
-    pub async fn documented(&self, endpoint: &str, ids: &[&str], body: Value) -> Answer {
+    pub(crate) async fn documented(&self, endpoint: &str, ids: &[&str], body: Value) -> Answer {
         let mut call = endpoint.to_owned();
         for id in ids {
             let (open, close) = (call.find('{').unwrap(), call.find('}').unwrap());
@@ -198,7 +194,7 @@ impl Mesh {
     }
 
     /// Asks for an execution until it has ended.
-    pub async fn ended(&self, id: &str) -> Value {
+    pub(crate) async fn ended(&self, id: &str) -> Value {
         let start = Instant::now();
         loop {
             let answer = self.call(&format!("GET /api/v1/executions/{id}"), Value::Null).await;
@@ -213,22 +209,24 @@ impl Mesh {
     }
 
     /// Registers the first user and takes its token from here on.
-    pub async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         let user =
-            serde_json::json!({ "username": "root", "password": "correct horse battery staple" });
+            serde_json::json!({ "username": "root", "password": "seven purple lanterns drift" });
         self.call("POST /api/v1/auth/register", user.clone()).await.is(201);
-        self.token = Some(self.login(user).await);
+        self.token = Some(self.login(&user).await);
     }
 
-    pub async fn login(&self, user: Value) -> String {
-        let answer = self.call("POST /api/v1/auth/login", user).await;
+    pub(crate) async fn login(&self, user: &Value) -> String {
+        let login =
+            serde_json::json!({ "username": user["username"], "password": user["password"] });
+        let answer = self.call("POST /api/v1/auth/login", login).await;
         answer.is(200);
         answer.body["access_token"].as_str().unwrap().to_owned()
     }
 }
 
 /// Sends a request and reads the answer; a body that is not JSON is a string.
-pub async fn answer(request: RequestBuilder) -> Answer {
+pub(crate) async fn answer(request: RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
@@ -238,20 +236,20 @@ pub async fn answer(request: RequestBuilder) -> Answer {
 
 impl Answer {
     #[track_caller]
-    pub fn is(&self, status: u16) -> &Self {
+    pub(crate) fn is(&self, status: u16) -> &Self {
         assert_eq!(self.status.as_u16(), status, "{:#}", self.body);
         self
     }
 
     /// The `ErrorInfo.reason` of an error.
-    pub fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         let details = self.body["error"]["details"].as_array();
         let info = details.into_iter().flatten().find_map(|detail| detail["reason"].as_str());
         info.unwrap_or_default()
     }
 
     /// The paths of the field violations of an error.
-    pub fn fields(&self) -> Vec<&str> {
+    pub(crate) fn fields(&self) -> Vec<&str> {
         let details = self.body["error"]["details"].as_array();
         details
             .into_iter()
@@ -263,7 +261,7 @@ impl Answer {
     }
 
     #[track_caller]
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         self.body["id"].as_str().unwrap_or_else(|| panic!("no id: {:#}", self.body)).to_owned()
     }
 }

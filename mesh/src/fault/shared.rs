@@ -13,9 +13,9 @@ impl Fault {
             .message("the resource changed since it was read; read it again and retry")
     }
 
-    /// The idempotency key came with another request before (INVALID_ARGUMENT).
+    /// The idempotency key came with another request before (ALREADY_EXISTS, HTTP 409).
     pub fn idempotency_key_reused() -> Self {
-        Self::invalid(ErrorReason::IdempotencyKeyReused)
+        Self::already_exists(ErrorReason::IdempotencyKeyReused)
             .message("this idempotency key was used with another request; use a new key")
             .field("request_id", "was used with another request")
     }

@@ -94,12 +94,6 @@ impl AccessWatch {
         self.wait(|seen| seen.access.is_some() && seen.connected).await
     }
 
-    /// The same without waiting.
-    pub(super) fn live_now(&self) -> Option<Arc<Access>> {
-        let seen = self.0.borrow();
-        seen.access.clone().filter(|_| seen.connected)
-    }
-
     async fn wait(&self, ready: impl FnMut(&Seen) -> bool) -> Option<Arc<Access>> {
         let mut receiver = self.0.clone();
         let seen = tokio::time::timeout(PATIENCE, receiver.wait_for(ready)).await.ok()?.ok()?;

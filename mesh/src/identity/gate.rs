@@ -132,13 +132,13 @@ impl Gate {
         match credential(&parts.headers)? {
             Credential::Token(token) => self.verifier.verify(token, self.service).await,
             Credential::OtherScheme => Ok(Caller::anonymous()),
-            // Somebody who may call anyway is not refused for the name they used, and need not wait
-            // for auth either; only handlers that look at the caller notice.
+            // Somebody who may call anyway is not refused for the name they used, nor when auth cannot
+            // be asked; only handlers that look at the caller notice.
             Credential::None if !self.may_be_open(parts) => Ok(Caller::anonymous()),
             Credential::None if !open_mode::names_are_loopback(parts) => Ok(Caller::anonymous()),
-            Credential::None => match self.verifier.is_open_now() {
-                true => Ok(Caller::local()),
-                false => Ok(Caller::anonymous()),
+            Credential::None => match self.verifier.is_open().await {
+                Ok(true) => Ok(Caller::local()),
+                Ok(false) | Err(_) => Ok(Caller::anonymous()),
             },
         }
     }

@@ -106,11 +106,6 @@ impl Verifier {
         Ok(self.access.get_live().await.ok_or_else(auth_unreachable)?.open)
     }
 
-    /// Whether no user exists yet, as far as is known without waiting.
-    pub(super) fn is_open_now(&self) -> bool {
-        self.access.live_now().is_some_and(|access| access.open)
-    }
-
     async fn access_token(
         &self,
         token: &str,

@@ -24,8 +24,8 @@ pub(crate) use model::{
     Backoff, Call, Case, Catch, Definition, Flow, For, Fork, Kind, Retry, Task, Then, Try,
 };
 pub(crate) use schema::Schema;
-pub(crate) use words::error_type;
 pub(crate) use template::Template;
+pub(crate) use words::error_type;
 
 #[cfg(test)]
 mod tests;
@@ -107,9 +107,9 @@ fn canonical(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
             let sorted: BTreeMap<_, _> = fields.iter().collect();
-            let fields = sorted.into_iter().map(|(key, field)| {
-                format!("{}:{}", Value::String(key.clone()), canonical(field))
-            });
+            let fields = sorted
+                .into_iter()
+                .map(|(key, field)| format!("{}:{}", Value::String(key.clone()), canonical(field)));
             format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
         }
         Value::Array(items) => {

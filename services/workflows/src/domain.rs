@@ -229,7 +229,8 @@ impl Problem {
 
     /// The reverse of [`Self::to_value`]; what is missing is empty.
     pub(crate) fn from_value(value: &Value) -> Self {
-        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let status = value.get("status").and_then(Value::as_i64);
         Self {
             kind: text("type"),

@@ -32,8 +32,8 @@ use crate::{
     store::{Store, Written},
 };
 
-mod calls;
 mod callbacks;
+mod calls;
 mod drive;
 mod interpreter;
 mod journal;
@@ -83,7 +83,11 @@ struct Tally {
 
 impl Engine {
     /// Starts the engine and resumes what was open.
-    pub(crate) async fn start(store: Store, config: Config, context: &Context) -> Result<Arc<Self>, Error> {
+    pub(crate) async fn start(
+        store: Store,
+        config: Config,
+        context: &Context,
+    ) -> Result<Arc<Self>, Error> {
         let lsn = store.last_lsn().await?;
         let engine = Arc::new(Self {
             timers: Timers::start(context.clock().clone(), context.shutdown().clone()),
@@ -110,8 +114,8 @@ impl Engine {
             tracing::info!(executions = open.len(), "resuming open executions");
         }
         for open in open {
-            let caller: Caller =
-                serde_json::from_str(&open.caller).map_err(|_| Error::Damaged { what: "a caller" })?;
+            let caller: Caller = serde_json::from_str(&open.caller)
+                .map_err(|_| Error::Damaged { what: "a caller" })?;
             let run = Arc::new(Run::new(open.id, caller));
             self.runs().insert(run.id().clone(), run.clone());
             self.launch(run, true);
@@ -130,7 +134,8 @@ impl Engine {
             return Err(Error::Draining);
         }
         let caller = caller.detached();
-        let stored = serde_json::to_string(&caller).map_err(|_| Error::Damaged { what: "a caller" })?;
+        let stored =
+            serde_json::to_string(&caller).map_err(|_| Error::Damaged { what: "a caller" })?;
         let run = Arc::new(Run::new(execution.id.clone(), caller));
         self.admit(run.clone())?;
         let once = key.map(|key| key.with(&pb::Execution::from(execution.clone())));
@@ -173,7 +178,11 @@ impl Engine {
     }
 
     /// Stops an execution; returns when it has ended.
-    pub(crate) async fn cancel(self: &Arc<Self>, id: &ExecutionId, reason: &str) -> Result<Execution, Error> {
+    pub(crate) async fn cancel(
+        self: &Arc<Self>,
+        id: &ExecutionId,
+        reason: &str,
+    ) -> Result<Execution, Error> {
         let Some(run) = self.run(id) else {
             let execution = self.store.execution(id).await?;
             // An open execution that nobody runs is one that is being written at this moment.
@@ -209,7 +218,10 @@ impl Engine {
     }
 
     /// An execution with its steps, as far as they are durable.
-    pub(crate) async fn look(&self, id: &ExecutionId) -> Result<(Execution, Vec<StepRun>, i64), Error> {
+    pub(crate) async fn look(
+        &self,
+        id: &ExecutionId,
+    ) -> Result<(Execution, Vec<StepRun>, i64), Error> {
         // The journal first: whatever is added in between is then in the row or in later events.
         let journal = self.store.journal(id).await?;
         let mut execution = self.store.execution(id).await?;
@@ -224,12 +236,20 @@ impl Engine {
         Ok((execution, journal::steps(&journal)?, last))
     }
 
+    /// An execution without its steps.
+    pub(crate) async fn glance(&self, id: &ExecutionId) -> Result<Execution, Error> {
+        self.store.execution(id).await
+    }
+
     pub(crate) fn run(&self, id: &ExecutionId) -> Option<Arc<Run>> {
         self.runs().get(id).cloned()
     }
 
     /// The compiled definition of a version.
-    pub(crate) async fn plan(&self, version: &crate::domain::Version) -> Result<Arc<Definition>, Error> {
+    pub(crate) async fn plan(
+        &self,
+        version: &crate::domain::Version,
+    ) -> Result<Arc<Definition>, Error> {
         if let Some(plan) = self.plans().get(&version.hash) {
             return Ok(plan.clone());
         }

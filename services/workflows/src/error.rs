@@ -117,7 +117,9 @@ impl From<Error> for Fault {
                 .message(format!("a workflow {id} exists already; choose another id or update it"))
                 .with("workflow_id", id),
             Error::WorkflowInUse { id } => Self::precondition(Reason::WorkflowInUse)
-                .message(format!("executions of workflow {id} are open; wait for their end or cancel them"))
+                .message(format!(
+                    "executions of workflow {id} are open; wait for their end or cancel them"
+                ))
                 .with("workflow_id", id),
             Error::DefinitionInvalid { faults } => fields(Reason::DefinitionInvalid, faults),
             Error::VersionNotFound { id, version } => Self::not_found(Reason::VersionNotFound)
@@ -155,16 +157,18 @@ impl From<Error> for Fault {
 }
 
 fn store(error: lightning_store::Error) -> Fault {
-    match &error {
-        lightning_store::Error::Full => Fault::exhausted(MeshReason::StorageFull)
+    if matches!(error, lightning_store::Error::Full) {
+        return Fault::exhausted(MeshReason::StorageFull)
             .message("the disk of the workflows service is full; free some space and retry")
-            .source(error),
-        _ if error.is_transient() => Fault::unavailable(MeshReason::StorageUnavailable)
+            .source(error);
+    }
+    if error.is_transient() {
+        return Fault::unavailable(MeshReason::StorageUnavailable)
             .message("the database of the workflows service does not answer; retry later")
             .retry_after(Duration::from_secs(1))
-            .source(error),
-        _ => Fault::internal(error),
+            .source(error);
     }
+    Fault::internal(error)
 }
 
 fn fields(reason: Reason, faults: Vec<(String, String)>) -> Fault {

@@ -39,7 +39,12 @@ impl Executions {
     }
 
     /// Starts an execution; durable when it returns.
-    pub(crate) async fn start(&self, caller: &Caller, start: Start, key: Option<Key>) -> Result<Reply<Execution>, Error> {
+    pub(crate) async fn start(
+        &self,
+        caller: &Caller,
+        start: Start,
+        key: Option<Key>,
+    ) -> Result<Reply<Execution>, Error> {
         if let Some(reply) = self.store.recall(key.as_ref()).await? {
             return Ok(Reply::Again(reply));
         }

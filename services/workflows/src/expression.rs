@@ -23,8 +23,6 @@ mod pool;
 mod rewrite;
 mod value;
 
-pub(crate) use pool::Pool;
-
 #[cfg(test)]
 mod tests;
 
@@ -127,12 +125,12 @@ pub(crate) fn truthy(value: &Value) -> bool {
 impl Failure {
     /// Whether a limit stopped it.
     #[cfg(test)]
-    pub(crate) fn is_limit(&self) -> bool {
+    fn is_limit(&self) -> bool {
         matches!(self, Self::Limit(_))
     }
 }
 
-/// Shows a compiled variable list for tests.
+/// Evaluates a text without variables.
 #[cfg(test)]
 fn eval_text(text: &str, input: Value) -> Result<Value, Failure> {
     let filter = Filter::compile(text, &[]).map_err(Failure::Error)?;

@@ -20,7 +20,7 @@ mod journal;
 mod workflows;
 
 pub(crate) use callbacks::Callback;
-pub(crate) use executions::{ExecutionFilter, Open, Progress};
+pub(crate) use executions::{ExecutionFilter, Progress};
 pub(crate) use journal::Row as JournalRow;
 
 const MIGRATIONS: &[Migration] = &[
@@ -81,7 +81,8 @@ CREATE TABLE callbacks (
 );
 CREATE INDEX callbacks_due ON callbacks (due_time);";
 
-const RECALL: &str = "SELECT fingerprint, reply FROM idempotency_keys WHERE scope = $1 AND key = $2";
+const RECALL: &str =
+    "SELECT fingerprint, reply FROM idempotency_keys WHERE scope = $1 AND key = $2";
 
 /// The rows. Clones share the database.
 #[derive(Clone)]
@@ -126,7 +127,12 @@ impl Store {
         Ok(self.db.forget_once(older_than).await?)
     }
 
-    async fn write_once(&self, once: Option<Once>, batch: Batch, now: i64) -> Result<Written, Error> {
+    async fn write_once(
+        &self,
+        once: Option<Once>,
+        batch: Batch,
+        now: i64,
+    ) -> Result<Written, Error> {
         match self.db.write_once(once, batch, now).await? {
             Outcome::Done(_) => Ok(Written::Now),
             Outcome::Replayed(reply) => Ok(Written::Before(reply)),
@@ -145,8 +151,10 @@ fn parse(text: &str, what: &'static str) -> Result<Value, Error> {
 }
 
 fn labels_text(labels: &Labels) -> String {
-    Value::Object(labels.iter().map(|(key, label)| (key.clone(), Value::from(label.as_str()))).collect())
-        .to_string()
+    Value::Object(
+        labels.iter().map(|(key, label)| (key.clone(), Value::from(label.as_str()))).collect(),
+    )
+    .to_string()
 }
 
 fn labels(text: &str) -> Result<Labels, Error> {

@@ -38,7 +38,8 @@ impl Workflows {
     /// Makes the shipped workflows that are not there.
     pub(crate) async fn install_samples(&self) -> Result<(), Error> {
         for sample in SAMPLES {
-            let id = WorkflowId::parse(sample.id).map_err(|_| Error::Damaged { what: "a sample" })?;
+            let id =
+                WorkflowId::parse(sample.id).map_err(|_| Error::Damaged { what: "a sample" })?;
             match self.store.workflow(&id).await {
                 Ok(_) => continue,
                 Err(Error::WorkflowNotFound { .. }) => {}
@@ -76,18 +77,28 @@ impl Workflows {
     }
 
     /// A page of the versions of a workflow, newest first, and the token of the next.
-    pub(crate) async fn versions(&self, id: &WorkflowId, page: &Page) -> Result<(Vec<Version>, String), Error> {
+    pub(crate) async fn versions(
+        &self,
+        id: &WorkflowId,
+        page: &Page,
+    ) -> Result<(Vec<Version>, String), Error> {
         self.store.workflow(id).await?;
         pages::fill(
             page,
             |version: &Version| (i64::from(version.number), String::new()),
             size,
-            |after, rows| self.store.versions(id, after.map_or(i64::MAX, |(number, _)| number), rows),
+            |after, rows| {
+                self.store.versions(id, after.map_or(i64::MAX, |(number, _)| number), rows)
+            },
         )
         .await
     }
 
-    pub(crate) async fn create(&self, draft: Draft, key: Option<Key>) -> Result<Reply<Workflow>, Error> {
+    pub(crate) async fn create(
+        &self,
+        draft: Draft,
+        key: Option<Key>,
+    ) -> Result<Reply<Workflow>, Error> {
         if let Some(reply) = self.store.recall(key.as_ref()).await? {
             return Ok(Reply::Again(reply));
         }
@@ -154,11 +165,27 @@ impl Workflows {
         Err(Error::Contended)
     }
 
-    fn fresh(&self, id: WorkflowId, name: String, description: String, labels: Labels, given: Given) -> Workflow {
+    fn fresh(
+        &self,
+        id: WorkflowId,
+        name: String,
+        description: String,
+        labels: Labels,
+        given: Given,
+    ) -> Workflow {
         let now = self.clock.now();
         let Given { definition, source, hash, .. } = given;
         let version = Version { number: 1, definition, source, hash, created_at: now };
-        Workflow { id, name, description, labels, version, revision: 1, created_at: now, updated_at: now }
+        Workflow {
+            id,
+            name,
+            description,
+            labels,
+            version,
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        }
     }
 
     /// The workflow after the change, and whether that is a new version. The same definition once more
@@ -218,8 +245,9 @@ fn read_here(value: Option<serde_json::Value>, source: Option<String>) -> Result
     let (definition, positions) = match (&source, value) {
         (None, value) => (value.unwrap_or_default(), None),
         (Some(text), other) => {
-            let (value, positions) = definition::parse(text)
-                .map_err(|finding| invalid(vec![("workflow.source".to_owned(), finding.to_string())]))?;
+            let (value, positions) = definition::parse(text).map_err(|finding| {
+                invalid(vec![("workflow.source".to_owned(), finding.to_string())])
+            })?;
             if other.is_some_and(|other| definition::hash(&other) != definition::hash(&value)) {
                 let text = "differs from workflow.source: give one of them";
                 return Err(invalid(vec![("workflow.definition".to_owned(), text.to_owned())]));
@@ -240,7 +268,9 @@ fn read_here(value: Option<serde_json::Value>, source: Option<String>) -> Result
             if let Some(positions) = &positions {
                 definition::locate(&mut findings, positions);
             }
-            let faults = findings.iter().map(|finding| (format!("{field}{}", finding.pointer), finding.to_string()));
+            let faults = findings
+                .iter()
+                .map(|finding| (format!("{field}{}", finding.pointer), finding.to_string()));
             Err(invalid(faults.collect()))
         }
     }

@@ -1,7 +1,9 @@
 //! The request body: its size, its encoding and what it claims to be.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Version, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError};
 
 use crate::{
@@ -11,8 +13,35 @@ use crate::{
     status::{Refusal, known},
 };
 
+/// How much of a body that is refused is still read, and for how long. A client of HTTP/1 sends all of
+/// it before it looks at the answer; closing earlier would reset the connection under the answer.
+const DISCARD_BYTES: usize = 8 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(5);
+
 /// Reads a body of at most `limit` bytes.
-pub(super) async fn read(body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, Refusal> {
+pub(super) async fn read(parts: &Parts, mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let read = read_within(&parts.headers, &mut body, limit).await;
+    // Who asked for permission to send has not sent anything yet.
+    let asked = parts.headers.contains_key(header::EXPECT);
+    if read.is_err() && !asked && parts.version < Version::HTTP_2 {
+        discard(body).await;
+    }
+    read
+}
+
+async fn discard(mut body: Body) {
+    let drained = async {
+        let mut left = DISCARD_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = left.checked_sub(length) else { return };
+            left = rest;
+        }
+    };
+    let _ended = tokio::time::timeout(DISCARD_TIME, drained).await;
+}
+
+async fn read_within(headers: &HeaderMap, body: &mut Body, limit: usize) -> Result<Bytes, Refusal> {
     plain(headers)?;
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     if declared
@@ -21,7 +50,6 @@ pub(super) async fn read(body: Body, headers: &HeaderMap, limit: usize) -> Resul
     {
         return Err(too_large(limit));
     }
-    let mut body = body;
     let mut whole: Option<Bytes> = None;
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {

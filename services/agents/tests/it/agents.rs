@@ -78,7 +78,7 @@ async fn a_repeated_request_gets_the_first_answer() {
     assert_eq!(again, first);
 
     let other = mesh.agents().create_agent(create("Bea", "", "3f1c")).await;
-    assert_eq!(refusal(other), refused(Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED"));
+    assert_eq!(refusal(other), refused(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"));
     // Another caller's keys are its own.
     let stranger = Caller::new("user:1", "eve", ["agents.*"]);
     let theirs = mesh.agents_as(stranger).create_agent(request).await.unwrap().into_inner();

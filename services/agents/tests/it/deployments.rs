@@ -95,7 +95,7 @@ async fn a_repeated_deployment_is_one() {
     assert_eq!(get(&mesh, &first.id).await.status(), Status::Stopped);
     let other = pb::DeployAgentRequest { replicas: 2, ..request };
     let other = deploy(&mesh, other).await;
-    assert_eq!(refusal(other), refused(Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED"));
+    assert_eq!(refusal(other), refused(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"));
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ async fn the_same_request_twice_makes_one_key() {
     assert_eq!(first, again);
     assert_eq!(ada.get("/api/v1/api-keys").await.body["api_keys"].as_array().unwrap().len(), 1);
     let other = json!({"name": "cd", "request_id": "0b5c1a52-0000-4000-8000-000000000001"});
-    ada.post("/api/v1/api-keys", other).await.refused(400, "IDEMPOTENCY_KEY_REUSED");
+    ada.post("/api/v1/api-keys", other).await.refused(409, "IDEMPOTENCY_KEY_REUSED");
 }
 
 #[tokio::test]

@@ -30,14 +30,17 @@ fn every_connector_is_described_completely() {
     assert!(matches!(registry.get("ftp"), Err(Error::ConnectorNotFound { .. })));
 }
 
+/// Fails unless a configuration breaks exactly the rules of these fields.
+#[track_caller]
+fn check(id: &str, config: Value, credentials: Value, expected: &[&str]) {
+    let text = config.to_string();
+    let found = registry().get(id).unwrap().check(&object(config), &object(credentials));
+    let paths: Vec<_> = found.iter().map(|each| each.path.as_str()).collect();
+    assert_eq!(paths, expected, "{text}: {found:?}");
+}
+
 #[test]
 fn a_configuration_that_does_not_fit_is_refused_by_field() {
-    let registry = registry();
-    let check = |id: &str, config: Value, credentials: Value, expected: &[&str]| {
-        let found = registry.get(id).unwrap().check(&object(config.clone()), &object(credentials));
-        let paths: Vec<_> = found.iter().map(|each| each.path.as_str()).collect();
-        assert_eq!(paths, expected, "{config}: {found:?}");
-    };
     let none = || json!({});
     check("rest_api", json!({"base_url": "https://a.example/v1", "timeout": "5s"}), none(), &[]);
     check("rest_api", none(), none(), &["integration.config.base_url"]);
@@ -93,6 +96,12 @@ fn a_configuration_that_does_not_fit_is_refused_by_field() {
         none(),
         &["integration.config.auth.type"],
     );
+}
+
+#[test]
+fn what_belongs_together_is_checked_together() {
+    let none = || json!({});
+    let base = "https://a.example";
     check("slack", none(), json!({"bot_token": "x"}), &[]);
     check("slack", none(), none(), &["integration.credentials.bot_token"]);
     let client = || json!({"client_id": "a", "client_secret": "b"});

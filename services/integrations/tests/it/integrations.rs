@@ -99,7 +99,7 @@ async fn a_repeated_creation_answers_the_same_and_another_one_is_refused() {
     let other =
         Integration { credentials: Some(json::to_struct(json!({"token": "t-2"}))), ..rest() };
     let reused = client.create_integration(create("", "key-1", other)).await;
-    refused(reused, Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED");
+    refused(reused, Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED");
     let mut somebody = mesh.integrations_as(Caller::new("user:b", "b", ["*"]));
     let theirs =
         somebody.create_integration(create("", "key-1", rest())).await.unwrap().into_inner();

@@ -257,7 +257,7 @@ async fn webhooks_are_listed_repeated_and_deleted_with_their_events() {
     let first = client.register_webhook(request.clone()).await.unwrap().into_inner();
     assert_eq!(client.register_webhook(request.clone()).await.unwrap().into_inner(), first);
     let other = RegisterWebhookRequest { name: "other".to_owned(), ..request };
-    refused(client.register_webhook(other).await, Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED");
+    refused(client.register_webhook(other).await, Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED");
     for number in 0..3 {
         assert_eq!(send(&mesh, &first, &format!("m{number}"), b"{}").await.0, 202);
     }

@@ -64,7 +64,11 @@ struct Watcher {
 // === impl Watcher ===
 
 impl Watcher {
-    async fn follow(mut self, run: &Run, mut events: broadcast::Receiver<Event>) -> Result<(), Gone> {
+    async fn follow(
+        mut self,
+        run: &Run,
+        mut events: broadcast::Receiver<Event>,
+    ) -> Result<(), Gone> {
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
@@ -80,10 +84,10 @@ impl Watcher {
                         self.send(Ok(pb::ExecutionEvent { event: Some(event) })).await?;
                     }
                 }
-                Ok(Event::Moved) => match self.engine.look(&self.id).await {
+                Ok(Event::Moved) => match self.engine.glance(&self.id).await {
                     // The end is told by its own event, with the steps.
-                    Ok((execution, _, _)) if execution.status.ended() => {}
-                    Ok((execution, _, _)) => {
+                    Ok(execution) if execution.status.ended() => {}
+                    Ok(execution) => {
                         self.send(Ok(whole(convert::execution(execution)))).await?;
                     }
                     Err(error) => return self.send(Err(error.into())).await,

@@ -16,7 +16,9 @@ use serde_json::Value;
 use super::{ORDERS, check_labels, check_text, id};
 use crate::{
     Error,
-    domain::{Execution, ExecutionId, Labels, Problem, Start, Status, StepRun, StepStatus, WorkflowId},
+    domain::{
+        Execution, ExecutionId, Labels, Problem, Start, Status, StepRun, StepStatus, WorkflowId,
+    },
     engine::MAX_DATA,
     pages::weight,
     store::ExecutionFilter,
@@ -27,12 +29,21 @@ const URL: usize = 2_048;
 const STEP_BYTES: usize = 1 << 20;
 
 pub(crate) fn start(request: pb::ExecuteWorkflowRequest) -> Result<Start, Fault> {
-    let workflow_id = id("workflow_id", &request.workflow_id, WorkflowId::parse, Reason::ExecutionInvalid)?;
+    let workflow_id =
+        id("workflow_id", &request.workflow_id, WorkflowId::parse, Reason::ExecutionInvalid)?;
     let mut v = Violations::new();
     let input = request.input_data.as_ref().map(json::from_struct).unwrap_or_default();
     let bytes = Value::Object(input.clone()).to_string().len();
-    v.check(bytes <= MAX_DATA, "input_data", format!("must have at most {MAX_DATA} bytes as JSON, not {bytes}"));
-    v.check(request.version >= 0, "version", "must be a version's number, or 0 for the current one");
+    v.check(
+        bytes <= MAX_DATA,
+        "input_data",
+        format!("must have at most {MAX_DATA} bytes as JSON, not {bytes}"),
+    );
+    v.check(
+        request.version >= 0,
+        "version",
+        "must be a version's number, or 0 for the current one",
+    );
     let url = &request.callback_url;
     check_text(&mut v, "callback_url", url, URL);
     let web = url.is_empty() || url.starts_with("http://") || url.starts_with("https://");
@@ -56,14 +67,17 @@ pub(crate) fn pending_reply(bytes: &[u8]) -> Result<pb::Execution, Error> {
 }
 
 /// Reads which executions to list, and which page of them.
-pub(crate) fn execution_list(request: &pb::ListExecutionsRequest) -> Result<(ExecutionFilter, Page), Fault> {
+pub(crate) fn execution_list(
+    request: &pb::ListExecutionsRequest,
+) -> Result<(ExecutionFilter, Page), Fault> {
     let pb::ListExecutionsRequest { page_size, page_token, filter, order_by } = request;
     let page = Page::parse(*page_size, page_token, order_by, filter, &ORDERS)?;
     let filter = Filter::parse(filter, &["workflow_id", "status"])?;
     let status = match filter.get("status") {
         None => None,
         Some(word) => Some(Status::of(word).ok_or_else(|| {
-            let text = format!("status must be one of: {}", Status::ALL.map(Status::word).join(", "));
+            let text =
+                format!("status must be one of: {}", Status::ALL.map(Status::word).join(", "));
             Fault::invalid(MeshReason::FilterInvalid).message(text.clone()).field("filter", text)
         })?),
     };
@@ -73,7 +87,8 @@ pub(crate) fn execution_list(request: &pb::ListExecutionsRequest) -> Result<(Exe
 
 /// Reads whose steps to list, and which page of them.
 pub(crate) fn step_page(request: &pb::ListStepRunsRequest) -> Result<(ExecutionId, Page), Fault> {
-    let id = id("execution_id", &request.execution_id, ExecutionId::parse, Reason::ExecutionInvalid)?;
+    let id =
+        id("execution_id", &request.execution_id, ExecutionId::parse, Reason::ExecutionInvalid)?;
     // The execution is part of the query: a token of another one's steps is refused.
     let page = Page::parse(request.page_size, &request.page_token, "", id.as_str(), &["start"])?;
     Ok((id, page))
@@ -81,7 +96,10 @@ pub(crate) fn step_page(request: &pb::ListStepRunsRequest) -> Result<(ExecutionI
 
 /// A page of steps, shorter than asked for where they are large.
 pub(crate) fn steps_response(steps: Vec<StepRun>, page: &Page) -> pb::ListStepRunsResponse {
-    let first = page.after_key().and_then(|key| key.first()?.parse::<usize>().ok()).map_or(0, |last| last + 1);
+    let first = page
+        .after_key()
+        .and_then(|key| key.first()?.parse::<usize>().ok())
+        .map_or(0, |last| last + 1);
     let total = steps.len();
     let shown: Vec<_> = fitting(steps.into_iter().skip(first).take(page.size())).collect();
     let last = first + shown.len();

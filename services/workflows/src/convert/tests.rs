@@ -16,15 +16,28 @@ fn refused<T>(result: Result<T, Fault>, parts: &[&str]) {
 
 #[test]
 fn a_workflow_needs_a_definition_and_short_texts() {
-    let create = |workflow: pb::Workflow| draft(pb::CreateWorkflowRequest { workflow: Some(workflow), ..Default::default() });
+    let create = |workflow: pb::Workflow| {
+        draft(pb::CreateWorkflowRequest { workflow: Some(workflow), ..Default::default() })
+    };
     refused(draft(pb::CreateWorkflowRequest::default()), &["workflow", "is missing"]);
     refused(create(pb::Workflow::default()), &["workflow.definition", "is missing"]);
-    let long = pb::Workflow { name: "x".repeat(201), description: "x".repeat(2_001), source: "a: b".to_owned(), ..Default::default() };
+    let long = pb::Workflow {
+        name: "x".repeat(201),
+        description: "x".repeat(2_001),
+        source: "a: b".to_owned(),
+        ..Default::default()
+    };
     refused(create(long), &["workflow.name", "workflow.description"]);
-    refused(create(pb::Workflow { source: "x".repeat(256 * 1024 + 1), ..Default::default() }), &["workflow.source"]);
+    refused(
+        create(pb::Workflow { source: "x".repeat(256 * 1024 + 1), ..Default::default() }),
+        &["workflow.source"],
+    );
     refused(create(pb::Workflow { source: "a\0".to_owned(), ..Default::default() }), &["NUL"]);
     let id = "not an id".to_owned();
-    refused(draft(pb::CreateWorkflowRequest { workflow_id: id, ..Default::default() }), &["workflow_id"]);
+    refused(
+        draft(pb::CreateWorkflowRequest { workflow_id: id, ..Default::default() }),
+        &["workflow_id"],
+    );
 }
 
 #[test]
@@ -47,7 +60,8 @@ fn a_mask_decides_what_an_update_changes() {
 #[test]
 fn a_start_is_checked_field_by_field() {
     let start_with = |change: fn(&mut pb::ExecuteWorkflowRequest)| {
-        let mut request = pb::ExecuteWorkflowRequest { workflow_id: "w".to_owned(), ..Default::default() };
+        let mut request =
+            pb::ExecuteWorkflowRequest { workflow_id: "w".to_owned(), ..Default::default() };
         change(&mut request);
         start(request)
     };
@@ -56,11 +70,15 @@ fn a_start_is_checked_field_by_field() {
     refused(start_with(|request| request.version = -1), &["version"]);
     refused(start_with(|request| request.callback_url = "ftp://x".to_owned()), &["callback_url"]);
     refused(
-        start_with(|request| request.input_data = Some(json::to_struct(json!({ "x": "y".repeat(1 << 20) })))),
+        start_with(|request| {
+            request.input_data = Some(json::to_struct(json!({ "x": "y".repeat(1 << 20) })))
+        }),
         &["input_data"],
     );
     refused(
-        start_with(|request| request.labels = (0..65).map(|at| (at.to_string(), String::new())).collect()),
+        start_with(|request| {
+            request.labels = (0..65).map(|at| (at.to_string(), String::new())).collect()
+        }),
         &["labels", "at most 64"],
     );
 }

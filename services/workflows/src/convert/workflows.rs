@@ -59,7 +59,10 @@ pub(crate) fn draft(request: pb::CreateWorkflowRequest) -> Result<Draft, Fault> 
     let Some(workflow) = workflow else {
         v.add("workflow", "is missing");
         v.finish(Reason::WorkflowInvalid)?;
-        return draft(pb::CreateWorkflowRequest { workflow: Some(pb::Workflow::default()), ..Default::default() });
+        return draft(pb::CreateWorkflowRequest {
+            workflow: Some(pb::Workflow::default()),
+            ..Default::default()
+        });
     };
     check_text(&mut v, "workflow.name", &workflow.name, NAME);
     check_text(&mut v, "workflow.description", &workflow.description, DESCRIPTION);
@@ -71,7 +74,11 @@ pub(crate) fn draft(request: pb::CreateWorkflowRequest) -> Result<Draft, Fault> 
 }
 
 /// Reads `definition` and `source`, of which one is needed.
-fn definition_draft(v: &mut Violations, definition: Option<&Struct>, source: &str) -> DefinitionDraft {
+fn definition_draft(
+    v: &mut Violations,
+    definition: Option<&Struct>,
+    source: &str,
+) -> DefinitionDraft {
     let definition = definition.map(|definition| Value::Object(json::from_struct(definition)));
     let source = Some(source.to_owned()).filter(|source| !source.is_empty());
     if definition.is_none() && source.is_none() {
@@ -80,12 +87,20 @@ fn definition_draft(v: &mut Violations, definition: Option<&Struct>, source: &st
     if let Some(definition) = &definition {
         let bytes = definition.to_string().len();
         let fits = bytes <= MAX_SOURCE;
-        v.check(fits, "workflow.definition", format!("must have at most {MAX_SOURCE} bytes as JSON, not {bytes}"));
+        v.check(
+            fits,
+            "workflow.definition",
+            format!("must have at most {MAX_SOURCE} bytes as JSON, not {bytes}"),
+        );
     }
     if let Some(source) = &source {
         let bytes = source.len();
         let fits = bytes <= MAX_SOURCE;
-        v.check(fits, "workflow.source", format!("must have at most {MAX_SOURCE} bytes, not {bytes}"));
+        v.check(
+            fits,
+            "workflow.source",
+            format!("must have at most {MAX_SOURCE} bytes, not {bytes}"),
+        );
         v.check(!source.contains('\0'), "workflow.source", "must not contain the NUL character");
     }
     DefinitionDraft { definition, source }
@@ -95,7 +110,8 @@ pub(crate) fn change(request: pb::UpdateWorkflowRequest) -> Result<ChangeDraft, 
     let workflow = request.workflow.unwrap_or_default();
     let id = id("workflow.id", &workflow.id, WorkflowId::parse, Reason::WorkflowInvalid)?;
     let mask = Mask::parse(request.update_mask.as_ref(), &CHANGEABLE, &OUTPUT_ONLY)?;
-    let takes = |field: &str, present: bool| if mask.is_empty() { present } else { mask.has(field) };
+    let takes =
+        |field: &str, present: bool| if mask.is_empty() { present } else { mask.has(field) };
     let mut v = Violations::new();
     let labels: Labels = workflow.labels.clone().into_iter().collect();
     let given = workflow.definition.is_some() || !workflow.source.is_empty();
@@ -105,7 +121,8 @@ pub(crate) fn change(request: pb::UpdateWorkflowRequest) -> Result<ChangeDraft, 
         id,
         etag: workflow.etag,
         name: takes("name", !workflow.name.is_empty()).then_some(workflow.name),
-        description: takes("description", !workflow.description.is_empty()).then_some(workflow.description),
+        description: takes("description", !workflow.description.is_empty())
+            .then_some(workflow.description),
         labels: takes("labels", !labels.is_empty()).then_some(labels),
         definition,
     };
@@ -123,7 +140,9 @@ pub(crate) fn change(request: pb::UpdateWorkflowRequest) -> Result<ChangeDraft, 
 }
 
 /// Reads which workflows to list, and which page of them.
-pub(crate) fn workflow_list(request: &pb::ListWorkflowsRequest) -> Result<(Option<String>, Page), Fault> {
+pub(crate) fn workflow_list(
+    request: &pb::ListWorkflowsRequest,
+) -> Result<(Option<String>, Page), Fault> {
     let pb::ListWorkflowsRequest { page_size, page_token, filter, order_by } = request;
     let page = Page::parse(*page_size, page_token, order_by, filter, &ORDERS)?;
     let filter = Filter::parse(filter, &["name"])?;
@@ -131,10 +150,13 @@ pub(crate) fn workflow_list(request: &pb::ListWorkflowsRequest) -> Result<(Optio
 }
 
 /// Reads whose versions to list, and which page of them.
-pub(crate) fn versions_page(request: &pb::ListWorkflowVersionsRequest) -> Result<(WorkflowId, Page), Fault> {
+pub(crate) fn versions_page(
+    request: &pb::ListWorkflowVersionsRequest,
+) -> Result<(WorkflowId, Page), Fault> {
     let id = id("workflow_id", &request.workflow_id, WorkflowId::parse, Reason::WorkflowInvalid)?;
     // The workflow is part of the query: a token of another one's versions is refused.
-    let page = Page::parse(request.page_size, &request.page_token, "", id.as_str(), &["version desc"])?;
+    let page =
+        Page::parse(request.page_size, &request.page_token, "", id.as_str(), &["version desc"])?;
     Ok((id, page))
 }
 

@@ -10,7 +10,8 @@ use super::{
 
 /// Reports each task that begins a circle without a way out, in this list.
 pub(super) fn check(tasks: &[Task], findings: &mut Vec<Finding>) {
-    let edges: Vec<Vec<Target>> = tasks.iter().enumerate().map(|(at, task)| targets(at, task)).collect();
+    let edges: Vec<Vec<Target>> =
+        tasks.iter().enumerate().map(|(at, task)| targets(at, task)).collect();
     let mut leaves = vec![false; tasks.len()];
     // From the end backwards, until nothing new is found.
     loop {

@@ -22,7 +22,13 @@ const MAX_ATTEMPTS: u64 = 1_000;
 const MAX_BRANCHES: usize = 100;
 
 impl Reader {
-    pub(super) fn kind(&mut self, word: &str, pointer: &str, body: &Object, names: &Names) -> Option<Kind> {
+    pub(super) fn kind(
+        &mut self,
+        word: &str,
+        pointer: &str,
+        body: &Object,
+        names: &Names,
+    ) -> Option<Kind> {
         let value = body.get(word)?;
         let at = format!("{pointer}/{word}");
         match word {
@@ -66,11 +72,18 @@ impl Reader {
             Some("model") => (
                 &[],
                 &[
-                    "model", "prompt", "messages", "instructions", "response_schema", "temperature",
+                    "model",
+                    "prompt",
+                    "messages",
+                    "instructions",
+                    "response_schema",
+                    "temperature",
                     "max_output_tokens",
                 ],
             ),
-            Some("agent") => (&["agent_id", "input"], &["agent_id", "input", "context", "environment"]),
+            Some("agent") => {
+                (&["agent_id", "input"], &["agent_id", "input", "context", "environment"])
+            }
             Some("integration") => {
                 (&["integration_id", "action"], &["integration_id", "action", "payload"])
             }
@@ -123,7 +136,8 @@ impl Reader {
             }
         };
         self.variables.extend([each.clone(), number.clone()]);
-        let condition = body.get("while").map(|text| self.expression(&format!("{pointer}/while"), text));
+        let condition =
+            body.get("while").map(|text| self.expression(&format!("{pointer}/while"), text));
         let tasks = match body.get("do") {
             Some(list) => self.list(&format!("{pointer}/do"), list),
             None => {
@@ -236,7 +250,12 @@ impl Reader {
         Some(Kind::Try(Try { tasks: tasks?, catch }))
     }
 
-    fn condition(&mut self, pointer: &str, owner: &Object, key: &str) -> Option<std::sync::Arc<crate::expression::Filter>> {
+    fn condition(
+        &mut self,
+        pointer: &str,
+        owner: &Object,
+        key: &str,
+    ) -> Option<std::sync::Arc<crate::expression::Filter>> {
         let text = owner.get(key)?;
         self.expression(&format!("{pointer}/{key}"), text)
     }
@@ -251,7 +270,8 @@ impl Reader {
         let filter = with.iter().map(|(key, value)| {
             // The short name of a standard type stands for the whole.
             let short = value.as_str().filter(|_| key == "type");
-            let standard = short.and_then(|short| words::STANDARD_ERRORS.iter().find(|(name, _)| *name == short));
+            let standard = short
+                .and_then(|short| words::STANDARD_ERRORS.iter().find(|(name, _)| *name == short));
             let value = match standard {
                 Some((name, _)) => Value::String(words::error_type(name)),
                 None => value.clone(),
@@ -272,7 +292,8 @@ impl Reader {
         }
         let retry = self.object(pointer, value)?;
         self.keys(pointer, retry, &["when", "exceptWhen", "delay", "backoff", "limit", "jitter"]);
-        let delay = retry.get("delay").map(|delay| self.duration(format!("{pointer}/delay"), delay));
+        let delay =
+            retry.get("delay").map(|delay| self.duration(format!("{pointer}/delay"), delay));
         let (attempts, within) = self.limit(pointer, retry);
         Some(Retry {
             when: self.condition(pointer, retry, "when"),
@@ -300,18 +321,27 @@ impl Reader {
     }
 
     fn limit(&mut self, pointer: &str, retry: &Object) -> (u32, Option<Duration>) {
-        let Some(limit) = self.part(pointer, retry, "limit") else { return (DEFAULT_ATTEMPTS, None) };
+        let Some(limit) = self.part(pointer, retry, "limit") else {
+            return (DEFAULT_ATTEMPTS, None);
+        };
         let at = format!("{pointer}/limit");
         self.keys(&at, limit, &["attempt", "duration"]);
-        let within = limit.get("duration").and_then(|within| self.duration(format!("{at}/duration"), within));
-        let Some(attempt) = self.part(&at, limit, "attempt") else { return (DEFAULT_ATTEMPTS, within) };
+        let within = limit
+            .get("duration")
+            .and_then(|within| self.duration(format!("{at}/duration"), within));
+        let Some(attempt) = self.part(&at, limit, "attempt") else {
+            return (DEFAULT_ATTEMPTS, within);
+        };
         let at = format!("{at}/attempt");
         self.unsupported(&at, attempt, &["duration"]);
         self.keys(&at, attempt, &["count", "duration"]);
         let Some(count) = attempt.get("count") else { return (DEFAULT_ATTEMPTS, within) };
         let count = count.as_u64().filter(|count| (1..=MAX_ATTEMPTS).contains(count));
         let Some(count) = count.and_then(|count| u32::try_from(count).ok()) else {
-            self.fault(format!("{at}/count"), format!("must be a whole number from 1 to {MAX_ATTEMPTS}"));
+            self.fault(
+                format!("{at}/count"),
+                format!("must be a whole number from 1 to {MAX_ATTEMPTS}"),
+            );
             return (DEFAULT_ATTEMPTS, within);
         };
         (count, within)

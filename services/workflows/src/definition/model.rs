@@ -183,7 +183,9 @@ impl Kind {
                 lists.extend(tried.catch.tasks.as_deref());
                 lists
             }
-            Self::Call(_) | Self::Raise(_) | Self::Set(_) | Self::Switch(_) | Self::Wait(_) => Vec::new(),
+            Self::Call(_) | Self::Raise(_) | Self::Set(_) | Self::Switch(_) | Self::Wait(_) => {
+                Vec::new()
+            }
         }
     }
 }

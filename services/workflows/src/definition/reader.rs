@@ -52,7 +52,11 @@ impl Reader {
     pub(super) fn definition(&mut self, value: &Value) -> Option<Definition> {
         let root = self.object("", value)?;
         self.unsupported("", root, &["schedule"]);
-        self.keys("", root, &["document", "input", "use", "do", "output", "timeout", "evaluate", "schedule"]);
+        self.keys(
+            "",
+            root,
+            &["document", "input", "use", "do", "output", "timeout", "evaluate", "schedule"],
+        );
         let (name, title, summary) = self.document(root.get("document"));
         self.evaluate(root.get("evaluate"));
         self.shared(root.get("use"));
@@ -84,7 +88,8 @@ impl Reader {
             return none;
         };
         let Some(document) = self.object("/document", value) else { return none };
-        let known = &["dsl", "namespace", "name", "version", "title", "summary", "tags", "metadata"];
+        let known =
+            &["dsl", "namespace", "name", "version", "title", "summary", "tags", "metadata"];
         self.keys("/document", document, known);
         self.metadata("/document", document);
         if let Some(dsl) = self.required_text("/document", document, "dsl")
@@ -99,13 +104,16 @@ impl Reader {
         if name.as_ref().is_some_and(|name| name.chars().count() > 200) {
             self.fault("/document/name", "must have 1 to 200 characters");
         }
-        let mut text = |key: &str| self.text("/document", document, key).unwrap_or_default().to_owned();
+        let mut text =
+            |key: &str| self.text("/document", document, key).unwrap_or_default().to_owned();
         let (title, summary) = (text("title"), text("summary"));
         (name, title, summary)
     }
 
     fn evaluate(&mut self, value: Option<&Value>) {
-        let Some(evaluate) = value.and_then(|value| self.object("/evaluate", value)) else { return };
+        let Some(evaluate) = value.and_then(|value| self.object("/evaluate", value)) else {
+            return;
+        };
         self.keys("/evaluate", evaluate, &["language", "mode"]);
         if let Some(language) = self.text("/evaluate", evaluate, "language")
             && language != "jq"
@@ -126,7 +134,9 @@ impl Reader {
         self.unsupported("/use", shared, &later);
         let known: Vec<&str> = ["errors", "retries"].into_iter().chain(later).collect();
         self.keys("/use", shared, &known);
-        if let Some(errors) = shared.get("errors").and_then(|errors| self.object("/use/errors", errors)) {
+        if let Some(errors) =
+            shared.get("errors").and_then(|errors| self.object("/use/errors", errors))
+        {
             for (name, error) in errors {
                 let pointer = format!("/use/errors/{}", escape(name));
                 if self.raised(&pointer, error).is_some() {
@@ -134,7 +144,9 @@ impl Reader {
                 }
             }
         }
-        if let Some(retries) = shared.get("retries").and_then(|retries| self.object("/use/retries", retries)) {
+        if let Some(retries) =
+            shared.get("retries").and_then(|retries| self.object("/use/retries", retries))
+        {
             for (name, retry) in retries {
                 let pointer = format!("/use/retries/{}", escape(name));
                 // A shared policy sees the default name of the caught error.
@@ -153,7 +165,8 @@ impl Reader {
             let at = format!("{pointer}/input");
             self.keys(&at, input, &["schema", "from"]);
             flow.input_schema = self.schema(&at, input);
-            flow.input_from = input.get("from").and_then(|from| self.data(&format!("{at}/from"), from));
+            flow.input_from =
+                input.get("from").and_then(|from| self.data(&format!("{at}/from"), from));
         }
         if let Some(output) = self.part(pointer, owner, "output") {
             let at = format!("{pointer}/output");
@@ -219,17 +232,28 @@ impl Reader {
         match ours {
             Value::Object(settings) => {
                 for key in settings.keys() {
-                    self.fault(format!("{at}/{}", escape(key)), format!("the extension {key:?} is not known"));
+                    self.fault(
+                        format!("{at}/{}", escape(key)),
+                        format!("the extension {key:?} is not known"),
+                    );
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => {
                 self.fault(at, "must be an object");
             }
         }
     }
 
     pub(super) fn fault(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
-        self.findings.push(Finding { pointer: pointer.into(), message: message.into(), position: None });
+        self.findings.push(Finding {
+            pointer: pointer.into(),
+            message: message.into(),
+            position: None,
+        });
     }
 
     pub(super) fn object<'v>(&mut self, pointer: &str, value: &'v Value) -> Option<&'v Object> {
@@ -240,12 +264,22 @@ impl Reader {
         object
     }
 
-    pub(super) fn part<'v>(&mut self, pointer: &str, owner: &'v Object, key: &str) -> Option<&'v Object> {
+    pub(super) fn part<'v>(
+        &mut self,
+        pointer: &str,
+        owner: &'v Object,
+        key: &str,
+    ) -> Option<&'v Object> {
         let value = owner.get(key)?;
         self.object(&format!("{pointer}/{key}"), value)
     }
 
-    pub(super) fn text<'v>(&mut self, pointer: &str, owner: &'v Object, key: &str) -> Option<&'v str> {
+    pub(super) fn text<'v>(
+        &mut self,
+        pointer: &str,
+        owner: &'v Object,
+        key: &str,
+    ) -> Option<&'v str> {
         let value = owner.get(key)?;
         let text = value.as_str();
         if text.is_none() {
@@ -254,7 +288,12 @@ impl Reader {
         text
     }
 
-    pub(super) fn required_text<'v>(&mut self, pointer: &str, owner: &'v Object, key: &str) -> Option<&'v str> {
+    pub(super) fn required_text<'v>(
+        &mut self,
+        pointer: &str,
+        owner: &'v Object,
+        key: &str,
+    ) -> Option<&'v str> {
         if !owner.contains_key(key) {
             self.fault(format!("{pointer}/{key}"), "is missing");
             return None;
@@ -271,7 +310,10 @@ impl Reader {
     pub(super) fn keys(&mut self, pointer: &str, owner: &Object, known: &[&str]) {
         let known: BTreeSet<&str> = known.iter().copied().collect();
         for key in owner.keys().filter(|key| !known.contains(key.as_str())) {
-            self.fault(format!("{pointer}/{}", escape(key)), format!("the key {key:?} is not known here"));
+            self.fault(
+                format!("{pointer}/{}", escape(key)),
+                format!("the key {key:?} is not known here"),
+            );
         }
     }
 
@@ -313,24 +355,36 @@ impl Reader {
             Value::String(text) => match template::inside(text) {
                 Some(inner) => self.compile(pointer, inner).map(Template::Expression),
                 None if text.contains("${") => {
-                    let hint = "an expression must be the whole string: write ${ \"text \\(.name)\" }";
+                    let hint =
+                        "an expression must be the whole string: write ${ \"text \\(.name)\" }";
                     self.fault(pointer, hint);
                     None
                 }
                 None => Some(Template::Literal(value.clone())),
             },
             Value::Array(items) => {
-                let items: Vec<_> = items.iter().enumerate().map(|(at, item)| self.template(&format!("{pointer}/{at}"), item)).collect();
+                let items: Vec<_> = items
+                    .iter()
+                    .enumerate()
+                    .map(|(at, item)| self.template(&format!("{pointer}/{at}"), item))
+                    .collect();
                 items.into_iter().collect::<Option<_>>().map(Template::Array)
             }
             Value::Object(fields) => {
                 let fields: Vec<_> = fields
                     .iter()
-                    .map(|(key, field)| Some((key.clone(), self.template(&format!("{pointer}/{}", escape(key)), field)?)))
+                    .map(|(key, field)| {
+                        Some((
+                            key.clone(),
+                            self.template(&format!("{pointer}/{}", escape(key)), field)?,
+                        ))
+                    })
                     .collect();
                 fields.into_iter().collect::<Option<_>>().map(Template::Object)
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => Some(Template::Literal(value.clone())),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {
+                Some(Template::Literal(value.clone()))
+            }
         }
     }
 

@@ -33,7 +33,8 @@ impl Schema {
             .map(|error| {
                 let mut path: Vec<String> =
                     error.instance_path().as_str().split('/').skip(1).map(unescape).collect();
-                if let jsonschema::error::ValidationErrorKind::Required { property } = error.kind() {
+                if let jsonschema::error::ValidationErrorKind::Required { property } = error.kind()
+                {
                     path.extend(property.as_str().map(ToOwned::to_owned));
                 }
                 Misfit { path: path.join("."), message: cut(&error.to_string()) }

@@ -39,8 +39,11 @@ impl Reader {
         }
         let names = self.names(pointer, items);
         self.depth += 1;
-        let tasks: Vec<Option<Task>> =
-            items.iter().enumerate().map(|(at, item)| self.item(&format!("{pointer}/{at}"), item, &names)).collect();
+        let tasks: Vec<Option<Task>> = items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| self.item(&format!("{pointer}/{at}"), item, &names))
+            .collect();
         self.depth -= 1;
         let tasks: Vec<Task> = tasks.into_iter().collect::<Option<_>>()?;
         graph::check(&tasks, &mut self.findings);
@@ -73,8 +76,14 @@ impl Reader {
         if self.tasks > MAX_TASKS {
             return None;
         }
-        if name.is_empty() || name.chars().count() > 200 || matches!(name.as_str(), "continue" | "exit" | "end") {
-            self.fault(pointer, "a task's name has 1 to 200 characters and is not continue, exit or end");
+        if name.is_empty()
+            || name.chars().count() > 200
+            || matches!(name.as_str(), "continue" | "exit" | "end")
+        {
+            self.fault(
+                pointer,
+                "a task's name has 1 to 200 characters and is not continue, exit or end",
+            );
         }
         self.task(&format!("{pointer}/{}", escape(name)), name, body, names)
     }
@@ -83,7 +92,8 @@ impl Reader {
         let body = self.object(pointer, value)?;
         let word = self.word(pointer, body)?;
         self.metadata(pointer, body);
-        let condition = body.get("if").and_then(|text| self.expression(&format!("{pointer}/if"), text));
+        let condition =
+            body.get("if").and_then(|text| self.expression(&format!("{pointer}/if"), text));
         let mut flow = Flow::default();
         self.flow(pointer, body, &mut flow);
         let timeout = self.timeout(pointer, body);
@@ -178,10 +188,7 @@ impl Reader {
             if cases.last().is_some_and(|case: &Case| case.when.is_none()) {
                 self.fault(at.clone(), "cannot be reached: the default case must be the last");
             }
-            let when = match body.get("when") {
-                Some(when) => Some(self.expression(&format!("{at}/when"), when)),
-                None => None,
-            };
+            let when = body.get("when").map(|when| self.expression(&format!("{at}/when"), when));
             let then = match body.get("then") {
                 Some(then) => self.then(&format!("{at}/then"), then, names),
                 None => {

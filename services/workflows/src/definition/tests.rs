@@ -22,7 +22,8 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    serde_saphyr::from_str(include_str!("../../tests/data/definitions.yaml")).expect("the rows can be read")
+    serde_saphyr::from_str(include_str!("../../tests/data/definitions.yaml"))
+        .expect("the rows can be read")
 }
 
 fn whole(row: &Row) -> Value {
@@ -41,11 +42,18 @@ fn whole(row: &Row) -> Value {
 fn every_fault_is_reported_at_its_place() {
     for row in rows() {
         let findings = read(&whole(&row)).err().unwrap_or_default();
-        let shown: Vec<_> = findings.iter().map(|finding| format!("{}: {finding}", finding.pointer)).collect();
+        let shown: Vec<_> =
+            findings.iter().map(|finding| format!("{}: {finding}", finding.pointer)).collect();
         assert_eq!(findings.len(), row.faults.len(), "{}: {shown:#?}", row.name);
         for (pointer, message) in &row.faults {
-            let found = |finding: &Finding| finding.pointer == *pointer && finding.message.contains(message);
-            assert!(findings.iter().any(found), "{}: {pointer}: {message} is not in {shown:#?}", row.name);
+            let found = |finding: &Finding| {
+                finding.pointer == *pointer && finding.message.contains(message)
+            };
+            assert!(
+                findings.iter().any(found),
+                "{}: {pointer}: {message} is not in {shown:#?}",
+                row.name
+            );
         }
     }
 }
@@ -56,7 +64,8 @@ fn faults_of_a_text_carry_line_and_column() {
     let (value, positions) = parse(source).expect("the text is well-formed");
     let mut findings = read(&value).expect_err("it has faults");
     locate(&mut findings, &positions);
-    let places: Vec<_> = findings.iter().map(|finding| (finding.pointer.as_str(), finding.position)).collect();
+    let places: Vec<_> =
+        findings.iter().map(|finding| (finding.pointer.as_str(), finding.position)).collect();
     assert_eq!(
         places,
         [
@@ -83,8 +92,8 @@ fn malformed_texts_say_where() {
 
 #[test]
 fn json_and_yaml_mean_the_same() {
-    let json = "{\"do\": [{\"a\": {\"set\": {\"x\": 1, \"y\": [true, null, 1.5, \"t\"]}}}]}";
-    let yaml = "do:\n  - a:\n      set:\n        y: [true, null, 1.5, t]\n        x: 1\n";
+    let json = "{\"do\": [{\"a\": {\"set\": {\"x\": 1, \"y\": [true, null, 1.5, \"t\", \"y\", \"no\"]}}}]}";
+    let yaml = "do:\n  - a:\n      set:\n        y: [true, null, 1.5, t, y, no]\n        x: 1\n";
     let (json, yaml) = (parse(json).expect("json").0, parse(yaml).expect("yaml").0);
     assert_eq!(json, yaml);
     assert_eq!(hash(&json), hash(&yaml));
@@ -99,7 +108,12 @@ fn too_many_and_too_deep_tasks_are_refused() {
         deep = json!([{"level": {"do": deep}}]);
     }
     for (tasks, part) in [(Value::Array(many), "more than 1000"), (deep, "deeper than 32")] {
-        let row = Row { name: String::new(), faults: Vec::new(), tasks: Some(tasks), with: serde_json::Map::new() };
+        let row = Row {
+            name: String::new(),
+            faults: Vec::new(),
+            tasks: Some(tasks),
+            with: serde_json::Map::new(),
+        };
         let findings = read(&whole(&row)).expect_err(part);
         assert!(findings.iter().any(|finding| finding.message.contains(part)), "{findings:?}");
     }

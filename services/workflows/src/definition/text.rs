@@ -25,13 +25,19 @@ pub(super) fn parse(source: &str) -> Result<(Value, Positions), Finding> {
     let options = serde_saphyr::options! {
         budget: budget,
         duplicate_keys: DuplicateKeyPolicy::Error,
+        // YAML 1.2: `y`, `no` and `on` are texts.
+        strict_booleans: true,
     };
     let node: Spanned<Node> =
         serde_saphyr::from_str_with_options(source, options).map_err(|error| {
             let error = error.without_snippet();
             let position = error.location().map(|at| (at.line(), at.column()));
             let message: String = error.to_string().chars().take(300).collect();
-            Finding { pointer: String::new(), message: format!("cannot be read: {message}"), position }
+            Finding {
+                pointer: String::new(),
+                message: format!("cannot be read: {message}"),
+                position,
+            }
         })?;
     let mut positions = Positions::new();
     let value = node_value(node, String::new(), &mut positions);
@@ -45,7 +51,9 @@ fn node_value(node: Spanned<Node>, pointer: String, positions: &mut Positions) -
         Node::Array(items) => {
             let items = items.into_iter().enumerate();
             Value::Array(
-                items.map(|(at, item)| node_value(item, format!("{pointer}/{at}"), positions)).collect(),
+                items
+                    .map(|(at, item)| node_value(item, format!("{pointer}/{at}"), positions))
+                    .collect(),
             )
         }
         Node::Object(fields) => {
@@ -59,7 +67,7 @@ fn node_value(node: Spanned<Node>, pointer: String, positions: &mut Positions) -
             Value::Object(fields.collect::<Map<_, _>>())
         }
     };
-    positions.entry(pointer).or_insert((at.line(), at.column()));
+    positions.entry(pointer).or_insert_with(|| (at.line(), at.column()));
     value
 }
 

@@ -44,9 +44,9 @@ pub(crate) fn duration(value: &Value) -> Result<Duration, String> {
                     "milliseconds" => 1,
                     other => return Err(format!("{other:?} is not a unit of a duration")),
                 };
-                let amount = amount
-                    .as_u64()
-                    .ok_or_else(|| format!("the {unit} of a duration must be a whole number from 0"))?;
+                let amount = amount.as_u64().ok_or_else(|| {
+                    format!("the {unit} of a duration must be a whole number from 0")
+                })?;
                 total = total.saturating_add(amount.saturating_mul(millis));
             }
             Duration::from_millis(total)
@@ -90,6 +90,7 @@ fn iso(text: &str) -> Option<Duration> {
 }
 
 fn amount(text: &str) -> Option<f64> {
-    let written = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let written =
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if written { text.parse().ok() } else { None }
 }

@@ -76,7 +76,9 @@ async fn deliver_due(engine: &Arc<Engine>) -> Result<Duration, Error> {
         let due = engine.store.due_callbacks(now, CHUNK).await?;
         if due.is_empty() || engine.shutdown.is_requested() {
             let next = engine.store.next_callback().await?;
-            return Ok(next.map_or(IDLE, |next| next.since(now).clamp(Duration::from_millis(10), IDLE)));
+            return Ok(
+                next.map_or(IDLE, |next| next.since(now).clamp(Duration::from_millis(10), IDLE))
+            );
         }
         let deliveries = due.iter().map(|callback| deliver(engine, callback));
         futures_util::future::try_join_all(deliveries).await?;
@@ -102,7 +104,8 @@ async fn deliver(engine: &Engine, callback: &Callback) -> Result<(), Error> {
         }),
         idempotency_key: id.to_string(),
     };
-    let caller = Caller::service("workflows").with_deadline(Some(tokio::time::Instant::now() + TIMEOUT));
+    let caller =
+        Caller::service("workflows").with_deadline(Some(tokio::time::Instant::now() + TIMEOUT));
     let mut client = CallbackServiceClient::new(engine.peers.channel("integrations"));
     match client.deliver_callback(caller.request(request)).await {
         Ok(_) => {
@@ -115,7 +118,8 @@ async fn deliver(engine: &Engine, callback: &Callback) -> Result<(), Error> {
 
 async fn postpone(engine: &Engine, callback: &Callback, status: &Status) -> Result<(), Error> {
     let (id, attempts) = (&callback.execution_id, callback.attempts + 1);
-    let last = u32::try_from(attempts).is_ok_and(|attempts| attempts >= engine.config.callback_attempts);
+    let last =
+        u32::try_from(attempts).is_ok_and(|attempts| attempts >= engine.config.callback_attempts);
     if last || hopeless(status) {
         tracing::warn!(execution_id = %id, attempts, code = ?status.code(), "callback given up");
         return engine.store.remove_callback(id).await;

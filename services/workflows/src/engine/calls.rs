@@ -11,9 +11,13 @@ use aws_lc_rs::digest;
 use lightning_mesh::{fault, identity::Caller, json};
 use lightning_proto::{
     agents::v1::{InvokeAgentRequest, agent_service_client::AgentServiceClient},
-    integrations::v1::{ExecuteActionRequest, integration_service_client::IntegrationServiceClient},
+    integrations::v1::{
+        ExecuteActionRequest, integration_service_client::IntegrationServiceClient,
+    },
     mesh::v1::ErrorReason as MeshReason,
-    models::v1::{InferRequest, Inference, Message, inference_service_client::InferenceServiceClient},
+    models::v1::{
+        InferRequest, Inference, Message, inference_service_client::InferenceServiceClient,
+    },
 };
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -25,7 +29,7 @@ use super::{
     scope::{Scope, View, task_value},
 };
 use crate::{
-    definition::{Call, Task, Template, hex},
+    definition::{Call, Task, hex},
     domain::{Problem, StepRun},
 };
 
@@ -47,15 +51,20 @@ enum Ready {
 // === impl Interpreter ===
 
 impl Interpreter {
-    pub(super) async fn call(&self, call: &Call, task: &Task, step: &StepRun, scope: &Scope) -> Result<Value, Stop> {
-        let view = View { input: Some(&step.input), ..self.view(scope, Some(task_value(task, Some(step)))) };
-        let with = |template: &Template| match template {
-            Template::Object(_) | Template::Literal(_) | Template::Expression(_) | Template::Array(_) => (),
+    pub(super) async fn call(
+        &self,
+        call: &Call,
+        task: &Task,
+        step: &StepRun,
+        scope: &Scope,
+    ) -> Result<Value, Stop> {
+        let view = View {
+            input: Some(&step.input),
+            ..self.view(scope, Some(task_value(task, Some(step))))
         };
         let template = match call {
             Call::Model(template) | Call::Agent(template) | Call::Integration(template) => template,
         };
-        with(template);
         let filled = view.fill(template, &step.input).await?;
         let Value::Object(fields) = filled else {
             return Err(Problem::standard("configuration", 400, "`with` must be an object").into());
@@ -63,9 +72,10 @@ impl Interpreter {
         let ready = match call {
             Call::Model(_) => Ready::Model(Box::new(model_request(fields)?)),
             Call::Agent(_) => Ready::Agent(agent_request(fields)?),
-            Call::Integration(_) => {
-                Ready::Integration(integration_request(fields, self.effect_key(&scope.effect_id(&task.path)))?)
-            }
+            Call::Integration(_) => Ready::Integration(integration_request(
+                fields,
+                self.effect_key(&scope.effect_id(&task.path)),
+            )?),
         };
         // Output commit: nothing leaves before what it depends on is durable.
         self.run.flush(&self.engine).await?;
@@ -82,7 +92,8 @@ impl Interpreter {
         let mut pause = FIRST_PAUSE;
         loop {
             let caller = self.run.caller.clone();
-            let caller = caller.with_deadline(Some(Instant::now() + self.engine.config.call_timeout));
+            let caller =
+                caller.with_deadline(Some(Instant::now() + self.engine.config.call_timeout));
             let status = match self.make(ready, &caller).await {
                 Ok(value) => return Ok(value),
                 Err(status) => status,
@@ -103,11 +114,12 @@ impl Interpreter {
                 let mut client = InferenceServiceClient::new(peers.channel("models"))
                     .max_decoding_message_size(4 * MAX_DATA);
                 let answer = client.infer(caller.request((**request).clone())).await?.into_inner();
-                Ok(inference(answer))
+                Ok(inference(&answer))
             }
             Ready::Agent(request) => {
                 let mut client = AgentServiceClient::new(peers.channel("agents"));
-                let answer = client.invoke_agent(caller.request(request.clone())).await?.into_inner();
+                let answer =
+                    client.invoke_agent(caller.request(request.clone())).await?.into_inner();
                 Ok(json!({
                     "id": answer.id,
                     "agent_id": answer.agent_id,
@@ -123,7 +135,8 @@ impl Interpreter {
             Ready::Integration(request) => {
                 let mut client = IntegrationServiceClient::new(peers.channel("integrations"))
                     .max_decoding_message_size(4 * MAX_DATA);
-                let answer = client.execute_action(caller.request(request.clone())).await?.into_inner();
+                let answer =
+                    client.execute_action(caller.request(request.clone())).await?.into_inner();
                 Ok(answer.result.as_ref().map(json::from_value).unwrap_or_default())
             }
         }
@@ -136,7 +149,7 @@ impl Interpreter {
     }
 }
 
-fn inference(answer: Inference) -> Value {
+fn inference(answer: &Inference) -> Value {
     let usage = answer.usage.unwrap_or_default();
     let calls: Vec<Value> = answer
         .tool_calls
@@ -218,7 +231,9 @@ fn given_message(item: Value) -> Result<Message, Problem> {
     let content = text(&mut fields, "content")?.unwrap_or_default();
     match fields.keys().next() {
         None => Ok(message(&role, content)),
-        Some(key) => Err(wrong("messages", &format!("an array of {{role, content}}, without {key:?}"))),
+        Some(key) => {
+            Err(wrong("messages", &format!("an array of {{role, content}}, without {key:?}")))
+        }
     }
 }
 
@@ -236,7 +251,10 @@ fn agent_request(mut fields: Object) -> Result<InvokeAgentRequest, Problem> {
     })
 }
 
-fn integration_request(mut fields: Object, idempotency_key: String) -> Result<ExecuteActionRequest, Problem> {
+fn integration_request(
+    mut fields: Object,
+    idempotency_key: String,
+) -> Result<ExecuteActionRequest, Problem> {
     Ok(ExecuteActionRequest {
         integration_id: required(&mut fields, "integration_id")?,
         action: required(&mut fields, "action")?,
@@ -275,13 +293,17 @@ fn problem(status: &Status) -> Problem {
         Code::Unauthenticated => ("authentication", 401),
         Code::PermissionDenied => ("authorization", 403),
         Code::DeadlineExceeded => ("timeout", 408),
-        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => ("communication", 400),
+        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => {
+            ("communication", 400)
+        }
         Code::NotFound => ("communication", 404),
         Code::AlreadyExists | Code::Aborted => ("communication", 409),
         Code::ResourceExhausted => ("communication", 429),
         Code::Unimplemented => ("communication", 501),
         Code::Unavailable => ("communication", 503),
-        Code::Ok | Code::Cancelled | Code::Unknown | Code::Internal | Code::DataLoss => ("communication", 500),
+        Code::Ok | Code::Cancelled | Code::Unknown | Code::Internal | Code::DataLoss => {
+            ("communication", 500)
+        }
     };
     let detail = match fault::error_info(status) {
         Some(info) => format!("{}: {}", info.reason, status.message()),

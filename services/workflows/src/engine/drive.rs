@@ -68,7 +68,9 @@ async fn finish(
     let counter = match status {
         Status::Completed => &engine.tally.completed,
         Status::Cancelled => &engine.tally.cancelled,
-        Status::Failed | Status::Pending | Status::Running | Status::Waiting => &engine.tally.failed,
+        Status::Failed | Status::Pending | Status::Running | Status::Waiting => {
+            &engine.tally.failed
+        }
     };
     counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     // The detail of a problem may hold the caller's data.

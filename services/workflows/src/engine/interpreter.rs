@@ -118,7 +118,12 @@ impl Interpreter {
     }
 
     /// Runs one task, or takes its result from the journal.
-    pub(super) fn step<'a>(&'a self, task: &'a Task, raw: Value, scope: &'a mut Scope) -> Stepping<'a> {
+    pub(super) fn step<'a>(
+        &'a self,
+        task: &'a Task,
+        raw: Value,
+        scope: &'a mut Scope,
+    ) -> Stepping<'a> {
         Box::pin(async move {
             let id = scope.step_id(&task.path);
             let begun = match self.run.past(&id) {
@@ -131,17 +136,21 @@ impl Interpreter {
                 self.run.flush(&self.engine).await?;
             }
             if let Some(condition) = &task.condition {
-                let view = View { input: Some(&raw), task: Some(task_value(task, None)), ..self.view(scope, None) };
+                let view = View {
+                    input: Some(&raw),
+                    task: Some(task_value(task, None)),
+                    ..self.view(scope, None)
+                };
                 match view.holds(condition, &raw).await {
                     Ok(true) => {}
                     Ok(false) => return Ok(self.skip(task, id, raw, scope)),
-                    Err(problem) => return Err(self.refuse(task, id, raw, scope, problem)),
+                    Err(problem) => return Err(self.refuse(task, &id, raw, scope, problem)),
                 }
             }
             let view = self.view(scope, Some(task_value(task, None)));
             let input = match self.take_in(&task.flow, raw.clone(), &view).await {
                 Ok(input) => input,
-                Err(problem) => return Err(self.refuse(task, id, raw, scope, problem)),
+                Err(problem) => return Err(self.refuse(task, &id, raw, scope, problem)),
             };
             let step = self.begin(task, id, input, scope, begun);
             let result = self.run_task(task, &step, scope).await;
@@ -162,7 +171,14 @@ impl Interpreter {
         Ok(())
     }
 
-    fn begin(&self, task: &Task, id: String, input: Value, scope: &Scope, begun: Option<Began>) -> StepRun {
+    fn begin(
+        &self,
+        task: &Task,
+        id: String,
+        input: Value,
+        scope: &Scope,
+        begun: Option<Began>,
+    ) -> StepRun {
         let outward = matches!(task.kind, Kind::Call(_));
         let attempt = match begun {
             // Nothing has happened twice: it goes on where it was.
@@ -235,9 +251,16 @@ impl Interpreter {
     }
 
     /// Notes a step that failed before it could begin.
-    fn refuse(&self, task: &Task, id: String, raw: Value, scope: &mut Scope, problem: Problem) -> Stop {
-        self.run.step_began(self.began(task, id.clone(), raw, scope.attempt));
-        match self.end(task, &id, scope, Err(problem.into())) {
+    fn refuse(
+        &self,
+        task: &Task,
+        id: &str,
+        raw: Value,
+        scope: &mut Scope,
+        problem: Problem,
+    ) -> Stop {
+        self.run.step_began(self.began(task, id.to_owned(), raw, scope.attempt));
+        match self.end(task, id, scope, Err(problem.into())) {
             Err(stop) => stop,
             Ok(_) => Stop::Suspended,
         }
@@ -301,7 +324,11 @@ impl Interpreter {
         let input = match &flow.input_from {
             None => raw,
             Some(from) => {
-                let view = View { input: Some(&raw), task: view.task.clone(), ..self.view(view.scope, None) };
+                let view = View {
+                    input: Some(&raw),
+                    task: view.task.clone(),
+                    ..self.view(view.scope, None)
+                };
                 view.fill(from, &raw).await?
             }
         };
@@ -362,7 +389,11 @@ fn fits(schema: Option<&Schema>, value: &Value, what: &str) -> Result<(), Proble
             path => format!("{path}: {}", misfit.message),
         })
         .collect();
-    Err(Problem::standard("validation", 400, format!("{what} does not fit its schema: {}", list.join("; "))))
+    Err(Problem::standard(
+        "validation",
+        400,
+        format!("{what} does not fit its schema: {}", list.join("; ")),
+    ))
 }
 
 fn small(value: &Value, what: &str) -> Result<(), Problem> {

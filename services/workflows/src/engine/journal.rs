@@ -168,7 +168,8 @@ impl Began {
 impl Ended {
     /// Brings a step to its end.
     pub(super) fn complete(&self, step: &mut StepRun) -> Result<(), Error> {
-        step.status = StepStatus::of(&self.status).ok_or(Error::Damaged { what: "a journal entry" })?;
+        step.status =
+            StepStatus::of(&self.status).ok_or(Error::Damaged { what: "a journal entry" })?;
         step.output.clone_from(&self.output);
         step.problem = self.problem.as_ref().map(Problem::from_value);
         step.ended_at = Some(Timestamp::from_micros(self.time));

@@ -49,7 +49,13 @@ impl Interpreter {
         View { input: Some(&step.input), ..self.view(scope, Some(task_value(task, Some(step)))) }
     }
 
-    async fn switch(&self, cases: &[Case], task: &Task, step: &StepRun, scope: &Scope) -> Result<Option<Then>, Stop> {
+    async fn switch(
+        &self,
+        cases: &[Case],
+        task: &Task,
+        step: &StepRun,
+        scope: &Scope,
+    ) -> Result<Option<Then>, Stop> {
         let view = self.looking(task, step, scope);
         for case in cases {
             let taken = match &case.when {
@@ -68,7 +74,11 @@ impl Interpreter {
         let items = self.looking(task, step, scope).evaluate(&each.items, &step.input).await?;
         let items = match items {
             Value::Array(items) => items,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_) => {
                 let detail = "`for` needs an array to go through";
                 return Err(Problem::standard("expression", 400, detail).into());
             }

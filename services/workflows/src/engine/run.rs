@@ -142,7 +142,11 @@ impl Run {
     }
 
     /// Notes durably that it is to be stopped, and stops it. False if it has ended or is just ending.
-    pub(super) async fn request_cancel(self: &Arc<Self>, engine: &Arc<Engine>, reason: &str) -> Result<bool, Error> {
+    pub(super) async fn request_cancel(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        reason: &str,
+    ) -> Result<bool, Error> {
         let time = engine.clock.now().as_micros();
         {
             let mut state = self.state();
@@ -171,7 +175,12 @@ impl Run {
     }
 
     /// Takes what the journal says of an earlier life. True if that ended with a cancellation.
-    pub(super) fn remember(&self, history: History, started_at: Option<Timestamp>, status: Status) -> bool {
+    pub(super) fn remember(
+        &self,
+        history: History,
+        started_at: Option<Timestamp>,
+        status: Status,
+    ) -> bool {
         let mut state = self.state();
         state.started_at = started_at;
         state.status = status;
@@ -247,7 +256,10 @@ impl Run {
         for id in stopped {
             let status = StepStatus::Cancelled.word().to_owned();
             let then = "continue".to_owned();
-            self.step_ended(engine, Ended { id, status, output: None, problem: None, context: None, then, time });
+            self.step_ended(
+                engine,
+                Ended { id, status, output: None, problem: None, context: None, then, time },
+            );
         }
     }
 
@@ -276,7 +288,11 @@ impl Run {
     }
 
     /// Waits until the clock shows `due`. If every part waits, others may run meanwhile.
-    pub(super) async fn wait(self: &Arc<Self>, engine: &Arc<Engine>, due: Timestamp) -> Result<(), Suspended> {
+    pub(super) async fn wait(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        due: Timestamp,
+    ) -> Result<(), Suspended> {
         let waits = Waits::begin(self);
         self.rest(engine).await?;
         tokio::select! {
@@ -332,7 +348,11 @@ impl Run {
 
     /// The writing is a task of its own: whoever asked for it may be stopped at any moment, and
     /// entries that were taken must reach the disk all the same.
-    async fn write(self: &Arc<Self>, engine: &Arc<Engine>, end: Option<Progress>) -> Result<(), Suspended> {
+    async fn write(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        end: Option<Progress>,
+    ) -> Result<(), Suspended> {
         if end.is_none() && !self.state().is_dirty() {
             // What was taken by a writer before us must still be durable when we return.
             drop(self.order.lock().await);
@@ -346,15 +366,17 @@ impl Run {
         writing.await.unwrap_or(Err(Suspended))
     }
 
-    async fn write_in_order(&self, engine: &Engine, end: Option<Progress>) -> Result<(), Suspended> {
+    async fn write_in_order(
+        &self,
+        engine: &Engine,
+        end: Option<Progress>,
+    ) -> Result<(), Suspended> {
         let (pending, moved) = {
             let mut state = self.state();
             state.bytes = 0;
             let moved = std::mem::take(&mut state.moved);
-            let moved = moved.then_some(Progress::Moved {
-                status: state.status,
-                started_at: state.started_at,
-            });
+            let moved = moved
+                .then_some(Progress::Moved { status: state.status, started_at: state.started_at });
             (std::mem::take(&mut state.pending), moved)
         };
         let announce = moved.is_some();
@@ -382,7 +404,12 @@ impl Run {
 
     /// Writes until it is written or the service stops. A full disk or a lost database stops the
     /// execution for as long as it lasts, not for good.
-    async fn insist(&self, engine: &Engine, rows: &[JournalRow], progress: Option<&Progress>) -> Result<(), Suspended> {
+    async fn insist(
+        &self,
+        engine: &Engine,
+        rows: &[JournalRow],
+        progress: Option<&Progress>,
+    ) -> Result<(), Suspended> {
         let mut pause = FIRST_PAUSE;
         let mut repeated = false;
         loop {
@@ -410,9 +437,9 @@ impl Run {
 
 impl State {
     fn push(&mut self, entry: Entry, step: Option<StepRun>) {
-        self.bytes += step.as_ref().map_or(0, |step| {
-            weight(&step.input) + step.output.as_ref().map_or(0, weight)
-        });
+        self.bytes += step
+            .as_ref()
+            .map_or(0, |step| weight(&step.input) + step.output.as_ref().map_or(0, weight));
         self.pending.push((entry, step));
     }
 

@@ -69,13 +69,21 @@ impl Scope {
 
     /// The id of a task's step here: its path and, in loops, the rounds.
     pub(super) fn step_id(&self, path: &str) -> String {
-        if self.rounds.is_empty() { path.to_owned() } else { format!("{path}#{}", self.rounds.join(".")) }
+        if self.rounds.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}#{}", self.rounds.join("."))
+        }
     }
 
     /// What stays the same for an effect when a `try` repeats it.
     pub(super) fn effect_id(&self, path: &str) -> String {
-        let rounds: Vec<&str> =
-            self.rounds.iter().map(String::as_str).filter(|round| !round.starts_with('r')).collect();
+        let rounds: Vec<&str> = self
+            .rounds
+            .iter()
+            .map(String::as_str)
+            .filter(|round| !round.starts_with('r'))
+            .collect();
         format!("{path}#{}", rounds.join("."))
     }
 
@@ -101,7 +109,11 @@ impl Scope {
 
 impl View<'_> {
     /// Evaluates an expression on `.`.
-    pub(super) async fn evaluate(&self, filter: &Arc<Filter>, dot: &Value) -> Result<Value, Problem> {
+    pub(super) async fn evaluate(
+        &self,
+        filter: &Arc<Filter>,
+        dot: &Value,
+    ) -> Result<Value, Problem> {
         let values = filter.uses().map(|name| self.variable(name)).collect();
         expression::evaluate(filter.clone(), dot.clone(), values)
             .await

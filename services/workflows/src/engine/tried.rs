@@ -22,7 +22,13 @@ const ERROR: &str = "$error";
 // === impl Interpreter ===
 
 impl Interpreter {
-    pub(super) async fn tried(&self, tried: &Try, task: &Task, step: &StepRun, scope: &mut Scope) -> Given {
+    pub(super) async fn tried(
+        &self,
+        tried: &Try,
+        task: &Task,
+        step: &StepRun,
+        scope: &mut Scope,
+    ) -> Given {
         let mark = scope.mark();
         let mut attempt = 1u32;
         loop {
@@ -73,7 +79,10 @@ impl Interpreter {
         if catch.with.iter().any(|(key, expected)| value.get(key) != Some(expected)) {
             return Ok(false);
         }
-        let view = View { input: Some(&step.input), ..self.view(scope, Some(task_value(task, Some(step)))) };
+        let view = View {
+            input: Some(&step.input),
+            ..self.view(scope, Some(task_value(task, Some(step))))
+        };
         allowed(&view, catch.when.as_ref(), catch.except_when.as_ref(), &step.input).await
     }
 
@@ -92,7 +101,10 @@ impl Interpreter {
         if attempt >= retry.attempts {
             return Ok(None);
         }
-        let view = View { input: Some(&step.input), ..self.view(scope, Some(task_value(task, Some(step)))) };
+        let view = View {
+            input: Some(&step.input),
+            ..self.view(scope, Some(task_value(task, Some(step))))
+        };
         if !allowed(&view, retry.when.as_ref(), retry.except_when.as_ref(), &step.input).await? {
             return Ok(None);
         }
@@ -162,7 +174,8 @@ mod tests {
     #[test]
     fn pauses_grow_as_the_policy_says() {
         let check = |backoff, expected: [u64; 4]| {
-            let pauses = [1, 2, 3, 40].map(|attempt| pause(&retry(backoff, None), attempt).as_secs());
+            let pauses =
+                [1, 2, 3, 40].map(|attempt| pause(&retry(backoff, None), attempt).as_secs());
             assert_eq!(pauses, expected, "{backoff:?}");
         };
         check(Backoff::Constant, [2, 2, 2, 2]);

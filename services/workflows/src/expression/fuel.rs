@@ -135,7 +135,11 @@ impl Fuel {
                     Num::Int(times) => usize::try_from(*times).unwrap_or(0),
                     Num::BigInt(_) | Num::Float(_) | Num::Dec(_) => usize::MAX,
                 };
-                if text.len().saturating_mul(times) > MAX_LENGTH { Err(Limit::Size) } else { Ok(()) }
+                if text.len().saturating_mul(times) > MAX_LENGTH {
+                    Err(Limit::Size)
+                } else {
+                    Ok(())
+                }
             }
             (_, _) => Ok(()),
         };

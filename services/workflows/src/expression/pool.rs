@@ -20,7 +20,7 @@ const QUEUE: usize = 10_000;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A set of threads.
-pub(crate) struct Pool {
+pub(super) struct Pool {
     jobs: mpsc::SyncSender<Job>,
 }
 

@@ -34,8 +34,21 @@ const BY: &str = "$!by";
 
 /// Native functions that walk the whole of their input or of the values they compare.
 const WALKERS: &[&str] = &[
-    "tojson", "tobytes", "sort", "sort_by", "group_by", "min_by_or_empty", "max_by_or_empty",
-    "bsearch", "implode", "matches", "split_matches", "split_", "strftime", "strptime", "mktime",
+    "tojson",
+    "tobytes",
+    "sort",
+    "sort_by",
+    "group_by",
+    "min_by_or_empty",
+    "max_by_or_empty",
+    "bsearch",
+    "implode",
+    "matches",
+    "split_matches",
+    "split_",
+    "strftime",
+    "strptime",
+    "mktime",
     "todateiso8601",
 ];
 
@@ -51,11 +64,11 @@ pub(super) fn term(t: T<'_>) -> T<'_> {
     match t {
         Term::Id | Term::Num(_) | Term::Var(_) | Term::Break(_) | Term::Arr(None) => t,
         Term::Recurse => then(Term::Recurse, STEP),
-        Term::Str(format, parts) => then(Term::Str(format, parts.into_iter().map(part).collect()), STEP),
-        Term::Arr(Some(items)) => then(Term::Arr(Some(Box::new(then(term(*items), STEP)))), STEP),
-        Term::Obj(fields) => {
-            then(Term::Obj(fields.into_iter().map(field).collect()), STEP)
+        Term::Str(format, parts) => {
+            then(Term::Str(format, parts.into_iter().map(part).collect()), STEP)
         }
+        Term::Arr(Some(items)) => then(Term::Arr(Some(Box::new(then(term(*items), STEP)))), STEP),
+        Term::Obj(fields) => then(Term::Obj(fields.into_iter().map(field).collect()), STEP),
         Term::Neg(inner) => Term::Neg(boxed(*inner)),
         Term::BinOp(left, op, right) => binary(*left, op, *right),
         Term::Label(name, inner) => Term::Label(name, boxed(*inner)),
@@ -63,9 +76,16 @@ pub(super) fn term(t: T<'_>) -> T<'_> {
             let mut parts = parts.into_iter().map(term);
             let first = parts.next();
             let rest = parts.map(|part| pipe(call(ROUND), part));
-            Term::Fold(kind, boxed(*source), pattern(binding), first.into_iter().chain(rest).collect())
+            Term::Fold(
+                kind,
+                boxed(*source),
+                pattern(binding),
+                first.into_iter().chain(rest).collect(),
+            )
         }
-        Term::TryCatch(inner, catch) => Term::TryCatch(boxed(*inner), catch.map(|catch| boxed(*catch))),
+        Term::TryCatch(inner, catch) => {
+            Term::TryCatch(boxed(*inner), catch.map(|catch| boxed(*catch)))
+        }
         Term::IfThenElse(cases, otherwise) => {
             let cases = cases.into_iter().map(|(when, body)| (term(when), term(body))).collect();
             then(Term::IfThenElse(cases, otherwise.map(|otherwise| boxed(*otherwise))), STEP)
@@ -140,11 +160,8 @@ fn binary<'s>(left: T<'s>, op: BinaryOp<&'s str>, right: T<'s>) -> T<'s> {
 /// `l as $!left | r as $!right | ($!left | !scale($!right)) * $!right`, in jaq's order of operands.
 fn multiply<'s>(left: T<'s>, right: T<'s>) -> T<'s> {
     let checked = pipe(Term::Var(LEFT), Term::Call(SCALE, vec![Term::Var(RIGHT)]));
-    let product = Term::BinOp(
-        Box::new(checked),
-        BinaryOp::Math(Math::Mul),
-        Box::new(Term::Var(RIGHT)),
-    );
+    let product =
+        Term::BinOp(Box::new(checked), BinaryOp::Math(Math::Mul), Box::new(Term::Var(RIGHT)));
     // The right operand is evaluated inside the binding of the left one, and may itself multiply: its
     // own bindings end with it, so the names can be the same.
     bind(left, LEFT, bind(right, RIGHT, then(product, STEP)))
@@ -156,13 +173,11 @@ fn both_whole<'s>(left: T<'s>, op: BinaryOp<&'s str>, right: T<'s>) -> T<'s> {
 
 /// Whether comparing with it costs next to nothing.
 fn plain(t: &T<'_>) -> bool {
-    match t {
-        Term::Num(_) | Term::Arr(None) => true,
-        Term::Str(None, parts) => parts.iter().all(|part| !matches!(part, StrPart::Term(_))),
-        Term::Obj(fields) => fields.is_empty(),
-        Term::Call(name, args) => args.is_empty() && matches!(*name, "null" | "true" | "false"),
-        _ => false,
-    }
+    let text =
+        |parts: &[StrPart<&str, T<'_>>]| !parts.iter().any(|part| matches!(part, StrPart::Term(_)));
+    matches!(t, Term::Num(_) | Term::Arr(None) | Term::Call("null" | "true" | "false", _))
+        || matches!(t, Term::Str(None, parts) if text(parts))
+        || matches!(t, Term::Obj(fields) if fields.is_empty())
 }
 
 /// A field of an object. Without a value (`{a}`, `{$x}`) the form of the key carries the meaning.
@@ -186,7 +201,9 @@ fn part<'s>(part: StrPart<&'s str, T<'s>>) -> StrPart<&'s str, T<'s>> {
 
 fn path_part<'s>(part: Part<T<'s>>) -> Part<T<'s>> {
     match part {
-        Part::Index(index) => Part::Index(if plain(&index) { index } else { then(term(index), WHOLE) }),
+        Part::Index(index) => {
+            Part::Index(if plain(&index) { index } else { then(term(index), WHOLE) })
+        }
         Part::Range(from, to) => Part::Range(from.map(term), to.map(term)),
     }
 }
@@ -196,7 +213,8 @@ fn pattern(pattern_: Pattern<&str>) -> Pattern<&str> {
         Pattern::Var(name) => Pattern::Var(name),
         Pattern::Arr(items) => Pattern::Arr(items.into_iter().map(pattern).collect()),
         Pattern::Obj(fields) => {
-            let fields = fields.into_iter().map(|(key, inner)| (then(term(key), WHOLE), pattern(inner)));
+            let fields =
+                fields.into_iter().map(|(key, inner)| (then(term(key), WHOLE), pattern(inner)));
             Pattern::Obj(fields.collect())
         }
     }

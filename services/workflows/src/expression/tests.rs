@@ -30,9 +30,13 @@ fn expressions_give_what_jq_gives() {
         {"id": 2, "status": "open", "region": "us", "amount": 7},
         {"id": 3, "status": "paid", "region": "eu", "amount": 4.5},
     ]);
-    check("[.[] | select(.status == \"paid\") | {region, amount}]", orders.clone(), json!([
-        {"region": "eu", "amount": 10.5}, {"region": "eu", "amount": 4.5}
-    ]));
+    check(
+        "[.[] | select(.status == \"paid\") | {region, amount}]",
+        orders.clone(),
+        json!([
+            {"region": "eu", "amount": 10.5}, {"region": "eu", "amount": 4.5}
+        ]),
+    );
     check(
         "group_by(.region) | map({region: .[0].region, count: length, sum: (map(.amount) | add)})",
         orders.clone(),
@@ -48,18 +52,30 @@ fn expressions_give_what_jq_gives() {
     check("\"\\(.a) and \\(.b)\"", json!({"a": 1, "b": [2]}), json!("1 and [2]"));
     check("to_entries | map(.key) | join(\",\")", json!({"x": 1, "y": 2}), json!("x,y"));
     check("with_entries(.value += 1)", json!({"x": 1}), json!({"x": 2}));
-    check("walk(if type == \"number\" then . + 1 else . end)", json!([1, {"a": 2}]), json!([2, {"a": 3}]));
+    check(
+        "walk(if type == \"number\" then . + 1 else . end)",
+        json!([1, {"a": 2}]),
+        json!([2, {"a": 3}]),
+    );
     check("test(\"^a.c$\") and (ascii_upcase == \"ABC\")", json!("abc"), json!(true));
     check("gsub(\"b\"; \"x\")", json!("abcb"), json!("axcx"));
     check("del(.a) | has(\"a\")", json!({"a": 1}), json!(false));
     check("try error(\"no\") catch .", Value::Null, json!("no"));
     check("[paths] | length", json!({"a": [1]}), json!(2));
-    check("getpath([\"a\", \"b\"]) |= 5 | setpath([\"c\"]; 1)", json!({"a": {"b": 1}}), json!({"a": {"b": 5}, "c": 1}));
+    check(
+        "getpath([\"a\", \"b\"]) |= 5 | setpath([\"c\"]; 1)",
+        json!({"a": {"b": 1}}),
+        json!({"a": {"b": 5}, "c": 1}),
+    );
     check("[.[] | tojson | fromjson]", json!([1, "a", null]), json!([1, "a", null]));
     check("contains({a: [1]}) and ([1, 2] | index(2)) == 1", json!({"a": [1, 2]}), json!(true));
     check("flatten | unique | map(tostring)", json!([1, [2, [1]]]), json!(["1", "2"]));
     check("\"ab\" * 2", Value::Null, json!("abab"));
-    check("fromdateiso8601 | todateiso8601", json!("2024-01-02T03:04:05Z"), json!("2024-01-02T03:04:05Z"));
+    check(
+        "fromdateiso8601 | todateiso8601",
+        json!("2024-01-02T03:04:05Z"),
+        json!("2024-01-02T03:04:05Z"),
+    );
     check("[1, 2] - [2]", Value::Null, json!([1]));
 }
 
@@ -84,9 +100,25 @@ fn what_does_not_compile_says_where() {
 #[test]
 fn what_sees_the_machine_or_loops_is_not_offered() {
     for text in [
-        "env", "$ENV", "now", "input", "inputs", "debug", "stderr", "halt", "halt_error", "localtime",
-        "input_filename", "get_search_list", "repeat(.)", "while(true; .)", "until(false; .)",
-        "recurse(.)", "recurse(.; true)", "expression", "import \"a\" as a; .",
+        "env",
+        "$ENV",
+        "now",
+        "input",
+        "inputs",
+        "debug",
+        "stderr",
+        "halt",
+        "halt_error",
+        "localtime",
+        "input_filename",
+        "get_search_list",
+        "repeat(.)",
+        "while(true; .)",
+        "until(false; .)",
+        "recurse(.)",
+        "recurse(.; true)",
+        "expression",
+        "import \"a\" as a; .",
     ] {
         assert!(Filter::compile(text, &[]).is_err(), "{text} compiles");
     }
@@ -102,7 +134,10 @@ fn what_runs_without_end_ends() {
     stopped("[range(1e4) as $a | range(1e4) as $b | $a * $b] | length", Value::Null);
     stopped("try last(range(infinite)) catch 1", Value::Null);
     ends("[range(100)] | [combinations] | length", Value::Null);
-    stopped("[[range(100)], [range(100)], [range(100)], [range(100)]] | [combinations] | length", Value::Null);
+    stopped(
+        "[[range(100)], [range(100)], [range(100)], [range(100)]] | [combinations] | length",
+        Value::Null,
+    );
     stopped("first(range(infinite) | select(false))", Value::Null);
     stopped("any(range(infinite); false)", Value::Null);
 }

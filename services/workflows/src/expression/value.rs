@@ -24,8 +24,10 @@ pub(super) fn to_val(value: &Value) -> Val {
         Value::String(text) => Val::utf8_str(text.clone()),
         Value::Array(items) => items.iter().map(to_val).collect(),
         Value::Object(fields) => {
-            let fields: Map =
-                fields.iter().map(|(key, field)| (Val::utf8_str(key.clone()), to_val(field))).collect();
+            let fields: Map = fields
+                .iter()
+                .map(|(key, field)| (Val::utf8_str(key.clone()), to_val(field)))
+                .collect();
             Val::obj(fields)
         }
     }
@@ -94,7 +96,10 @@ fn from_num(number: &Num) -> Value {
         Num::Float(value) => from_double(*value),
         Num::BigInt(_) | Num::Dec(_) => {
             let text = number.to_string();
-            let whole = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
+            let whole = text
+                .parse::<i64>()
+                .map(Value::from)
+                .or_else(|_| text.parse::<u64>().map(Value::from));
             whole.unwrap_or_else(|_| from_double(text.parse().unwrap_or(f64::NAN)))
         }
     }

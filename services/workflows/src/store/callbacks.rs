@@ -29,12 +29,17 @@ pub(super) fn insert(id: &ExecutionId, due: Timestamp) -> Batch {
 
 impl Store {
     /// The callbacks that are due, the longest overdue first.
-    pub(crate) async fn due_callbacks(&self, now: Timestamp, rows: usize) -> Result<Vec<Callback>, Error> {
+    pub(crate) async fn due_callbacks(
+        &self,
+        now: Timestamp,
+        rows: usize,
+    ) -> Result<Vec<Callback>, Error> {
         let rows = self.db.query(DUE, params![now.as_micros(), limit(rows)]).await?;
         let callbacks = rows.iter().map(|row| {
             let id = row.text("execution_id")?;
             Ok(Callback {
-                execution_id: ExecutionId::parse(&id).map_err(|_| Error::Damaged { what: "an id" })?,
+                execution_id: ExecutionId::parse(&id)
+                    .map_err(|_| Error::Damaged { what: "an id" })?,
                 attempts: number(row.integer("attempts")?, "a count")?,
             })
         });

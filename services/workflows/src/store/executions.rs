@@ -5,15 +5,16 @@ use lightning_store::{Batch, Expect, Once, Row, params};
 use serde_json::Value;
 
 use super::{
-    After, JournalRow, Store, Written, callbacks, journal, json, labels, labels_text, limit, number,
-    parse, problem,
+    After, JournalRow, Store, Written, callbacks, journal, json, labels, labels_text, limit,
+    number, parse, problem,
 };
 use crate::{
     Error,
     domain::{Execution, ExecutionId, Problem, Status, WorkflowId},
 };
 
-const COLUMNS_GET: &str = "SELECT id, workflow_id, workflow_version, status, input, output, problem,
+const COLUMNS_GET: &str =
+    "SELECT id, workflow_id, workflow_version, status, input, output, problem,
     callback_url, labels, subject, create_time, start_time, end_time FROM executions WHERE id = $1";
 const LIST_DOWN: &str = "SELECT id, workflow_id, workflow_version, status, input, output, problem,
     callback_url, labels, subject, create_time, start_time, end_time FROM executions
@@ -34,8 +35,10 @@ const HOLD: &str = "UPDATE workflows SET id = id WHERE id = $1 AND EXISTS
 const INSERT: &str = "INSERT INTO executions
     (id, workflow_id, workflow_version, status, input, callback_url, labels, subject, caller, create_time)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-const MOVE: &str = "UPDATE executions SET status = $1, start_time = $2 WHERE id = $3 AND end_time IS NULL";
-const FINISH: &str = "UPDATE executions SET status = $1, start_time = $2, output = $3, problem = $4,
+const MOVE: &str =
+    "UPDATE executions SET status = $1, start_time = $2 WHERE id = $3 AND end_time IS NULL";
+const FINISH: &str =
+    "UPDATE executions SET status = $1, start_time = $2, output = $3, problem = $4,
     end_time = $5 WHERE id = $6 AND end_time IS NULL";
 
 /// How many open executions are read at once at the start.
@@ -118,7 +121,8 @@ impl Store {
         caller: &str,
         once: Option<Once>,
     ) -> Result<Written, Error> {
-        let (workflow, created) = (execution.workflow_id.as_str(), execution.created_at.as_micros());
+        let (workflow, created) =
+            (execution.workflow_id.as_str(), execution.created_at.as_micros());
         let insert = params![
             execution.id.as_str(),
             workflow,

@@ -9,17 +9,20 @@ use crate::{
     domain::{Version, Workflow, WorkflowId},
 };
 
-const GET: &str = "SELECT w.id, w.name, w.description, w.labels, w.version, w.revision, w.create_time,
+const GET: &str =
+    "SELECT w.id, w.name, w.description, w.labels, w.version, w.revision, w.create_time,
     w.update_time, v.definition, v.source, v.hash, v.create_time AS version_time
     FROM workflows w JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.version
     WHERE w.id = $1";
-const LIST_DOWN: &str = "SELECT w.id, w.name, w.description, w.labels, w.version, w.revision, w.create_time,
+const LIST_DOWN: &str =
+    "SELECT w.id, w.name, w.description, w.labels, w.version, w.revision, w.create_time,
     w.update_time, v.definition, v.source, v.hash, v.create_time AS version_time
     FROM workflows w JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.version
     WHERE (CAST($1 AS TEXT) IS NULL OR w.name = $1)
     AND (w.create_time < $2 OR (w.create_time = $2 AND w.id < $3))
     ORDER BY w.create_time DESC, w.id DESC LIMIT $4";
-const LIST_UP: &str = "SELECT w.id, w.name, w.description, w.labels, w.version, w.revision, w.create_time,
+const LIST_UP: &str =
+    "SELECT w.id, w.name, w.description, w.labels, w.version, w.revision, w.create_time,
     w.update_time, v.definition, v.source, v.hash, v.create_time AS version_time
     FROM workflows w JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.version
     WHERE (CAST($1 AS TEXT) IS NULL OR w.name = $1)
@@ -86,7 +89,8 @@ impl Store {
         workflow: &Workflow,
         once: Option<Once>,
     ) -> Result<Written, Error> {
-        let Workflow { id, name, description, labels, version, revision, created_at, updated_at } = workflow;
+        let Workflow { id, name, description, labels, version, revision, created_at, updated_at } =
+            workflow;
         let (created, updated) = (created_at.as_micros(), updated_at.as_micros());
         let batch = Batch::new()
             .then(
@@ -117,7 +121,8 @@ impl Store {
         workflow: &Workflow,
         new_version: bool,
     ) -> Result<bool, Error> {
-        let Workflow { id, name, description, labels, version, revision, updated_at, .. } = workflow;
+        let Workflow { id, name, description, labels, version, revision, updated_at, .. } =
+            workflow;
         let mut batch = Batch::new().then_expect(
             UPDATE,
             params![
@@ -142,14 +147,20 @@ impl Store {
     }
 
     /// Deletes a workflow of this revision.
-    pub(crate) async fn delete_workflow(&self, id: &WorkflowId, revision: i64) -> Result<(), Error> {
+    pub(crate) async fn delete_workflow(
+        &self,
+        id: &WorkflowId,
+        revision: i64,
+    ) -> Result<(), Error> {
         let batch = Batch::new()
             .then_expect(HOLD, params![id.as_str(), revision], Expect::Rows(1))
             .then_expect(DELETE, params![id.as_str()], Expect::Rows(1));
         match self.db.write(batch).await {
             Ok(_) => Ok(()),
             Err(lightning_store::Error::Unexpected { statement: 0, .. }) => Err(Error::Contended),
-            Err(lightning_store::Error::Unexpected { .. }) => Err(Error::WorkflowInUse { id: id.clone() }),
+            Err(lightning_store::Error::Unexpected { .. }) => {
+                Err(Error::WorkflowInUse { id: id.clone() })
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -276,8 +276,14 @@ fn exact(value: Value) -> Value {
 }
 
 /// A JSON value as a parameter in text form.
-#[derive(Debug)]
 struct Parameter(Value);
+
+impl std::fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The driver logs its parameters; they are the user's data.
+        f.write_str("***")
+    }
+}
 
 impl ToSql for Parameter {
     fn to_sql(

@@ -217,7 +217,7 @@ impl File {
                 match may {
                     May::Read => "may only read its own file; use the action execute to write",
                     May::Write => {
-                        "must stay in its own file: ATTACH, PRAGMA, VACUUM and transactions are refused"
+                        "must stay in its file: no ATTACH, PRAGMA, VACUUM or transaction control"
                     }
                 },
             ),
@@ -286,10 +286,15 @@ fn free(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn judge(action: &AuthAction<'_>, may: May) -> Authorization {
+    let loads = matches!(action, AuthAction::Function { function_name }
+        if function_name.eq_ignore_ascii_case("load_extension"));
     let reads = matches!(
         action,
-        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive
-    ) || matches!(action, AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension"));
+        AuthAction::Select
+            | AuthAction::Read { .. }
+            | AuthAction::Recursive
+            | AuthAction::Function { .. }
+    ) && !loads;
     let never = matches!(
         action,
         AuthAction::Attach { .. }
