@@ -13,7 +13,7 @@ run: build ## Build and start all eight services on the embedded store (data in 
 	@exec target/release/lightning up --data $(DATA)
 
 build: ## Build the release binary at target/release/lightning
-	$(CARGO) build --release --locked --bin lightning
+	$(CARGO) build --release --locked -p lightning
 
 test: ## Run every test that needs nothing but the Rust toolchain
 	$(CARGO) test --workspace --locked
@@ -33,7 +33,7 @@ proto: ## Lint the contract (buf, from PyPI buf-bin)
 	./deploy/buf.sh lint
 
 openapi: ## Print the OpenAPI document
-	@$(CARGO) run --quiet --locked --bin lightning -- openapi
+	@$(CARGO) run --quiet --locked -p lightning -- openapi
 
 bench: build ## Print the figures: start, memory, requests per second, size
 	$(CARGO) bench --locked -p lightning
