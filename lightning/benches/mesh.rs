@@ -4,6 +4,8 @@
 //! the same machine, so requests per second include what the client costs; the CPU time of a request is
 //! the server's alone, read from `/proc`. Every row is measured in the same run: compare rows, not runs.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::{
     process::{Child, Command, Stdio},
     sync::{
@@ -63,7 +65,7 @@ async fn connect(port: u16) -> Option<SendRequest<Full<Bytes>>> {
     stream.set_nodelay(true).ok()?;
     let (sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-    tokio::task::spawn(connection);
+    lightning_mesh::task::spawn("bench", connection);
     Some(sender)
 }
 
@@ -124,8 +126,9 @@ where
 {
     let done = Arc::new(AtomicU64::new(0));
     let end = Instant::now() + WARM_UP + MEASURED;
-    let callers: Vec<_> =
-        (0..CONNECTIONS).map(|_| tokio::task::spawn(caller(Arc::clone(&done), end))).collect();
+    let callers: Vec<_> = (0..CONNECTIONS)
+        .map(|_| lightning_mesh::task::spawn("bench", caller(Arc::clone(&done), end)))
+        .collect();
     tokio::time::sleep(WARM_UP).await;
     let (from, cpu_from, start) = (done.load(Ordering::Relaxed), cpu(mesh), Instant::now());
     tokio::time::sleep(MEASURED - Duration::from_millis(50)).await;

@@ -1,6 +1,7 @@
 //! End-to-end stories: the real program as a process of its own, called through its ports.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 #[path = "it/support.rs"]
 mod support;

@@ -26,6 +26,7 @@ pub mod etag;
 pub mod fault;
 pub mod filter;
 pub mod id;
+pub mod idempotency;
 pub mod identity;
 pub mod json;
 pub mod mask;

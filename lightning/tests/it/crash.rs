@@ -23,7 +23,7 @@ async fn nothing_acknowledged_is_lost() {
     for writer in 0..8 {
         let (client, agents, executions) = (client.clone(), agents.clone(), executions.clone());
         let acknowledged = Arc::clone(&acknowledged);
-        writers.push(tokio::task::spawn(async move {
+        writers.push(lightning_mesh::task::spawn("test", async move {
             for turn in 0.. {
                 let (url, body, kind) = if (writer + turn) % 2 == 0 {
                     (

@@ -86,7 +86,7 @@ async fn upstream() -> SocketAddr {
     let app = Router::new().route("/v1/chat/completions", post(complete));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::task::spawn(async move { axum::serve(listener, app).await });
+    lightning_mesh::task::spawn("test", async move { axum::serve(listener, app).await });
     address
 }
 

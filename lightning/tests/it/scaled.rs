@@ -12,7 +12,7 @@ async fn database() -> Option<String> {
     };
     let (client, connection) =
         tokio_postgres::connect(&server, tokio_postgres::NoTls).await.unwrap();
-    tokio::task::spawn(connection);
+    lightning_mesh::task::spawn("test", connection);
     let name = format!("lightning_{}", std::process::id());
     client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
     let (host, _) = server.rsplit_once('/').unwrap();

@@ -129,7 +129,9 @@ impl Mesh {
         .await
         .expect("the program is ready in time");
         // Keep reading, so that the pipe never fills.
-        tokio::task::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        lightning_mesh::task::spawn("test", async move {
+            while let Ok(Some(_)) = lines.next_line().await {}
+        });
         process
     }
 

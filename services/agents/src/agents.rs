@@ -10,6 +10,7 @@ use lightning_mesh::{
     channel::Peers,
     clock::{Clock, Timestamp},
     etag,
+    idempotency::Key,
     identity::Caller,
     page::Page,
 };
@@ -24,7 +25,7 @@ use crate::{
     domain::{Agent, AgentId, Change, Design, NewAgent, Status},
     pages,
     peer::Failure,
-    repeat::{Key, Reply},
+    repeat::{self, Reply},
     store::{AgentFilter, Store, Written},
     tally::Tally,
     templates::Templates,
@@ -109,7 +110,7 @@ impl Agents {
         };
         let id = new.id.unwrap_or_else(AgentId::generate);
         let agent = Agent::new(id, new.template_id, new.patch.apply(base), self.clock.now());
-        let once = key.map(|key| key.with(&pb::Agent::from(agent.clone())));
+        let once = key.map(|key| repeat::once(key, &pb::Agent::from(agent.clone())));
         match self.store.insert_agent(&agent, once).await? {
             Written::Before(reply) => Ok(Reply::Again(reply)),
             Written::Now(_) => {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use lightning_mesh::{clock::Clock, page::Page};
+use lightning_mesh::{clock::Clock, idempotency::Key, page::Page};
 use lightning_proto::agents::v1 as pb;
 
 use crate::{
     Error,
     domain::{AgentId, Deployment, DeploymentId, DeploymentStatus, Order},
     pages,
-    repeat::{Key, Reply},
+    repeat::{self, Reply},
     store::{DeploymentFilter, Store, Written},
     tally::Tally,
 };
@@ -69,7 +69,7 @@ impl Deployments {
         self.store.check_version(&agent.id, version).await?;
 
         let new = order.deployment(DeploymentId::generate(), version, self.clock.now());
-        let once = key.map(|key| key.with(&pb::Deployment::from(new.clone())));
+        let once = key.map(|key| repeat::once(key, &pb::Deployment::from(new.clone())));
         let Some(written) = self.store.insert_deployment(&new, once).await? else {
             // Deleted or archived since it was read.
             self.store.agent(&agent.id).await?;

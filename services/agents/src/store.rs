@@ -4,11 +4,12 @@
 //! is one batch; what must still be true when it is written is a condition in the batch, so two
 //! processes on one PostgreSQL cannot cheat each other. One file per resource beside this one.
 
+use lightning_mesh::idempotency::Key;
 use lightning_store::{
     Batch, Database, Done, Migration, Once, Outcome, Row, Settings, once, params,
 };
 
-use crate::{Error, repeat::Key, tally::Counts};
+use crate::{Error, tally::Counts};
 
 mod agents;
 mod deployments;

@@ -4,16 +4,10 @@
 use std::time::Duration;
 
 use lightning_mesh::{
-    clock::Timestamp,
-    config::Secret,
-    etag,
-    fault::Fault,
-    filter::Filter,
-    identity::{self, Caller},
-    mask::Mask,
-    page::Page,
+    clock::Timestamp, config::Secret, etag, fault::Fault, filter::Filter, idempotency::Key,
+    identity::Caller, mask::Mask, page::Page,
 };
-use lightning_proto::{auth::v1 as pb, mesh::v1::ErrorReason as MeshReason};
+use lightning_proto::auth::v1 as pb;
 
 use crate::{
     Error,
@@ -26,7 +20,7 @@ use crate::{
         users::{Change, Draft, User, roles_of},
     },
     logic::{
-        api_keys::{self, Repeat, Verified},
+        api_keys::{self, Verified},
         sessions::Tokens,
         users::Profile,
     },
@@ -37,9 +31,6 @@ use crate::{
 const ORDERS: [&str; 2] = ["create_time desc", "create_time"];
 /// The longest life of an API key that is asked for: 100 years.
 const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
-/// The longest `request_id`, in bytes.
-const MAX_REQUEST_ID: usize = 128;
-
 /// A page of a list and what it is filtered by.
 pub(crate) struct List {
     pub(crate) page: Page,
@@ -178,19 +169,9 @@ pub(crate) fn api_key_draft(
 pub(crate) fn repeat(
     caller: &Caller,
     request: &mut pb::CreateApiKeyRequest,
-) -> Result<Option<Repeat>, Fault> {
-    let key = std::mem::take(&mut request.request_id);
-    if key.is_empty() {
-        return Ok(None);
-    }
-    if key.len() > MAX_REQUEST_ID || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let text = "must have 1 to 128 visible ASCII characters; a UUID is best";
-        return Err(Fault::invalid(MeshReason::InvalidArgument)
-            .message(format!("request_id {text}"))
-            .field("request_id", text));
-    }
-    let scope = format!("{} CreateApiKey", caller.subject);
-    Ok(Some(Repeat { scope, key, fingerprint: identity::hash_request(request) }))
+) -> Result<Option<Key>, Fault> {
+    let request_id = std::mem::take(&mut request.request_id);
+    Key::of(caller, "CreateApiKey", request_id, request)
 }
 
 pub(crate) fn user(user: User) -> pb::User {

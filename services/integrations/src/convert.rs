@@ -8,7 +8,6 @@ use lightning_mesh::{
     etag,
     fault::{Fault, Violations},
     filter::Filter,
-    identity::{Caller, hash_request},
     json,
     mask::Mask,
     page::Page,
@@ -26,7 +25,7 @@ use crate::{
         Change, Draft, Event, EventStatus, Integration, IntegrationId, MAX_CONFIG_BYTES, Part,
         Scheme, Webhook, WebhookId, is_name,
     },
-    hub::{Ran, Repeat, Tested},
+    hub::{Ran, Tested},
     store::Listing,
     webhooks::{Delivery, Registration, delivery, signature::Headers},
 };
@@ -177,20 +176,6 @@ pub(crate) fn payload(request: &pb::ExecuteActionRequest) -> Result<Map<String, 
     check_key(&mut wrong, "idempotency_key", &request.idempotency_key);
     let payload = request.payload.as_ref().map(json::from_struct).unwrap_or_default();
     finish(wrong, pb::ErrorReason::PayloadInvalid, Some(payload))
-}
-
-/// How a repetition of a creating request is told.
-pub(crate) fn repeat(
-    caller: &Caller,
-    method: &str,
-    request_id: &str,
-    without_id: &impl prost::Message,
-) -> Option<Repeat> {
-    (!request_id.is_empty()).then(|| Repeat {
-        scope: format!("{} {method}", caller.subject),
-        key: request_id.to_owned(),
-        hash: hash_request(without_id),
-    })
 }
 
 /// A list: its page, and the filter over two fields.

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use lightning_mesh::{
     clock::{Clock, Timestamp},
     etag,
+    idempotency::Key,
     identity::Caller,
 };
 use lightning_store::{Once, Outcome};
@@ -45,13 +46,6 @@ pub(crate) struct Tested {
     pub(crate) latency: Duration,
 }
 
-/// A repetition is told by this: the caller's key, and a fingerprint of the request.
-pub(crate) struct Repeat {
-    pub(crate) scope: String,
-    pub(crate) key: String,
-    pub(crate) hash: String,
-}
-
 /// A new thing, or the answer that was given when it was asked for the first time.
 pub(crate) enum Made<T> {
     New(T),
@@ -66,7 +60,7 @@ impl Hub {
         &self,
         caller: &Caller,
         draft: Draft,
-        repeat: Option<Repeat>,
+        repeat: Option<Key>,
         reply: impl Fn(&Integration) -> Vec<u8>,
     ) -> Result<Made<Integration>, Error> {
         let unknown = |_| Error::ConnectorUnknown { known: self.registry.ids() };
@@ -84,7 +78,7 @@ impl Hub {
             revision: 1,
         };
         let once =
-            repeat.map(|repeat| repeat.once(&self.keyring, reply(&integration))).transpose()?;
+            repeat.map(|repeat| once(repeat, &self.keyring, reply(&integration))).transpose()?;
         match self.store.insert_integration(&integration, once).await? {
             Outcome::Done(_) => {}
             Outcome::Replayed(before) => return Ok(Made::Before(before)),
@@ -249,14 +243,11 @@ impl Hub {
     }
 }
 
-// === impl Repeat ===
-
-impl Repeat {
-    /// As the store wants it. The fingerprint is keyed, because the request holds secrets.
-    pub(crate) fn once(self, keyring: &Keyring, reply: Vec<u8>) -> Result<Once, Error> {
-        let fingerprint = keyring.fingerprint(&self.hash)?;
-        Ok(Once { scope: self.scope, key: self.key, fingerprint, reply })
-    }
+/// A key with its answer, as the store wants it. The fingerprint is keyed, because the request holds
+/// secrets.
+pub(crate) fn once(key: Key, keyring: &Keyring, reply: Vec<u8>) -> Result<Once, Error> {
+    let fingerprint = keyring.fingerprint(&key.fingerprint)?;
+    Ok(Once { scope: key.scope, key: key.key, fingerprint, reply })
 }
 
 /// What a sealed credential is bound to.

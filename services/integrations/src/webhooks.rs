@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use lightning_mesh::{channel::Peers, clock::Clock, identity::Caller};
+use lightning_mesh::{channel::Peers, clock::Clock, idempotency::Key, identity::Caller};
 use lightning_proto::workflows::v1::{
     GetWorkflowRequest, workflow_service_client::WorkflowServiceClient,
 };
@@ -18,7 +18,7 @@ use tonic::Code;
 use crate::{
     Error,
     domain::{Event, EventStatus, MAX_EVENT_BYTES, Scheme, Violation, Webhook, WebhookId},
-    hub::{Made, Repeat},
+    hub::{self, Made},
     seal::{self, Keyring},
     store::{Listing, Store},
 };
@@ -64,7 +64,7 @@ impl Webhooks {
         &self,
         caller: &Caller,
         registration: Registration,
-        repeat: Option<Repeat>,
+        repeat: Option<Key>,
         reply: impl Fn(&Webhook) -> Vec<u8>,
     ) -> Result<(Made<Webhook>, String), Error> {
         let Registration { name, scheme, secret, workflow_id } = registration;
@@ -89,7 +89,8 @@ impl Webhooks {
             owner: caller.detached(),
             created_at: self.clock.now(),
         };
-        let once = repeat.map(|repeat| repeat.once(&self.keyring, reply(&webhook))).transpose()?;
+        let once =
+            repeat.map(|repeat| hub::once(repeat, &self.keyring, reply(&webhook))).transpose()?;
         match self.store.insert_webhook(&webhook, once).await? {
             Outcome::Done(_) => {}
             // The kept answer has no secret; whoever repeats the request gets it from the webhook.

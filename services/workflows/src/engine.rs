@@ -19,7 +19,8 @@ use std::{
 };
 
 use lightning_mesh::{
-    Context, channel::Peers, clock::Clock, fault::Chain, identity::Caller, shutdown::Shutdown, task,
+    Context, channel::Peers, clock::Clock, fault::Chain, idempotency::Key, identity::Caller,
+    shutdown::Shutdown, task,
 };
 use lightning_proto::workflows::v1 as pb;
 use tokio::sync::Semaphore;
@@ -28,7 +29,7 @@ use crate::{
     Config, Error,
     definition::{self, Definition},
     domain::{Execution, ExecutionId, StepRun},
-    repeat::Key,
+    repeat,
     store::{Store, Written},
 };
 
@@ -138,7 +139,7 @@ impl Engine {
             serde_json::to_string(&caller).map_err(|_| Error::Damaged { what: "a caller" })?;
         let run = Arc::new(Run::new(execution.id.clone(), caller));
         self.admit(run.clone())?;
-        let once = key.map(|key| key.with(&pb::Execution::from(execution.clone())));
+        let once = key.map(|key| repeat::once(key, &pb::Execution::from(execution.clone())));
         // If the caller goes away while this is written, the task still ends what it began.
         let (engine, execution) = (self.clone(), execution.clone());
         task::spawn("submit execution", async move {

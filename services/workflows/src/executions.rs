@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lightning_mesh::{channel::Peers, clock::Clock, identity::Caller, page::Page};
+use lightning_mesh::{
+    channel::Peers, clock::Clock, idempotency::Key, identity::Caller, page::Page,
+};
 use lightning_proto::integrations::v1::{
     CheckCallbackRequest, callback_service_client::CallbackServiceClient,
 };
@@ -14,7 +16,7 @@ use crate::{
     domain::{Execution, ExecutionId, Start, Status, StepRun, Version},
     engine::Engine,
     pages::{self, weight},
-    repeat::{Key, Reply},
+    repeat::Reply,
     store::{ExecutionFilter, Store, Written},
 };
 

@@ -5,13 +5,13 @@
 //! is append-only under a growing number; an execution's own row is only what lists and filters need.
 //! One file per resource beside this one.
 
+use lightning_mesh::idempotency::Key;
 use lightning_store::{Batch, Database, Migration, Once, Outcome, Settings, once, params};
 use serde_json::Value;
 
 use crate::{
     Error,
     domain::{Labels, Problem},
-    repeat::Key,
 };
 
 mod callbacks;

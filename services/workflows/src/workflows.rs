@@ -4,7 +4,7 @@
 //! expressions takes the processor. Every change reads the workflow, decides on what it read, and
 //! writes only if it is still so.
 
-use lightning_mesh::{clock::Clock, etag, page::Page};
+use lightning_mesh::{clock::Clock, etag, idempotency::Key, page::Page};
 use lightning_proto::workflows::v1 as pb;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     definition,
     domain::{Change, Given, Labels, Version, Workflow, WorkflowId},
     pages::{self, weight},
-    repeat::{Key, Reply},
+    repeat::{self, Reply},
     samples::SAMPLES,
     store::{Store, Written},
 };
@@ -106,7 +106,7 @@ impl Workflows {
         let name = named(draft.name, &given);
         let id = draft.id.unwrap_or_else(WorkflowId::generate);
         let workflow = self.fresh(id, name, draft.description, draft.labels, given);
-        let once = key.map(|key| key.with(&pb::Workflow::from(workflow.clone())));
+        let once = key.map(|key| repeat::once(key, &pb::Workflow::from(workflow.clone())));
         match self.store.insert_workflow(&workflow, once).await? {
             Written::Before(reply) => Ok(Reply::Again(reply)),
             Written::Now => {

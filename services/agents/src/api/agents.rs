@@ -3,16 +3,13 @@
 use std::mem;
 
 use futures_util::{StreamExt, stream::BoxStream};
+use lightning_mesh::idempotency::Key;
 use lightning_mesh::identity::Caller;
 use lightning_proto::agents::v1::{self as pb, ErrorReason, agent_service_server::AgentService};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::Api;
-use crate::{
-    convert,
-    domain::AgentId,
-    repeat::{Key, Reply},
-};
+use crate::{convert, domain::AgentId, repeat::Reply};
 
 #[async_trait]
 impl AgentService for Api {

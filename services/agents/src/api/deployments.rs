@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use lightning_mesh::idempotency::Key;
 use lightning_mesh::identity::Caller;
 use lightning_proto::agents::v1::{
     self as pb, ErrorReason, deployment_service_server::DeploymentService,
@@ -12,7 +13,7 @@ use super::Api;
 use crate::{
     convert,
     domain::{AgentId, DeploymentId},
-    repeat::{Key, Reply},
+    repeat::Reply,
 };
 
 #[async_trait]

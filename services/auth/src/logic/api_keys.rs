@@ -1,6 +1,6 @@
 //! API keys.
 
-use lightning_mesh::{clock::Timestamp, identity::Caller, task};
+use lightning_mesh::{clock::Timestamp, idempotency::Key, identity::Caller, task};
 use lightning_store::{Once, Outcome};
 
 use super::{
@@ -28,14 +28,6 @@ pub(crate) struct Draft {
     pub(crate) expires_at: Option<Timestamp>,
 }
 
-/// What tells that a request came before.
-#[derive(Debug, Clone)]
-pub(crate) struct Repeat {
-    pub(crate) scope: String,
-    pub(crate) key: String,
-    pub(crate) fingerprint: String,
-}
-
 /// Whose key it is and what it may do.
 pub(crate) struct Verified {
     pub(crate) id: ApiKeyId,
@@ -53,7 +45,7 @@ impl Auth {
         &self,
         caller: &Caller,
         draft: Draft,
-        repeat: Option<Repeat>,
+        repeat: Option<Key>,
         answer: impl FnOnce(&ApiKey, &KeyText) -> Vec<u8>,
     ) -> Result<Vec<u8>, Error> {
         let (user_id, _) = session_of(caller)?;

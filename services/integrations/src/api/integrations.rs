@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lightning_mesh::idempotency::Key;
 use lightning_mesh::identity::Caller;
 use lightning_proto::integrations::v1::{
     CreateIntegrationRequest, DeleteIntegrationRequest, ExecuteActionRequest,
@@ -58,9 +59,9 @@ impl IntegrationService for IntegrationApi {
         &self,
         request: Request<CreateIntegrationRequest>,
     ) -> Result<Response<Integration>, Status> {
-        let (caller, request) = Caller::split(request)?;
-        let plain = CreateIntegrationRequest { request_id: String::new(), ..request.clone() };
-        let repeat = convert::repeat(&caller, "CreateIntegration", &request.request_id, &plain);
+        let (caller, mut request) = Caller::split(request)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let repeat = Key::of(&caller, "CreateIntegration", request_id, &request)?;
         let draft = convert::draft(request)?;
         let encode = |made: &_| convert::integration(made).encode_to_vec();
         let integration = match self.hub.create(&caller, draft, repeat, encode).await? {

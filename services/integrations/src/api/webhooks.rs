@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lightning_mesh::{fault::Fault, identity::Caller, page::Page};
+use lightning_mesh::{fault::Fault, idempotency::Key, identity::Caller, page::Page};
 use lightning_proto::integrations::v1::{
     DeleteWebhookRequest, GetWebhookRequest, ListWebhookEventsRequest, ListWebhookEventsResponse,
     ListWebhooksRequest, ListWebhooksResponse, ReceiveWebhookRequest, ReceiveWebhookResponse,
@@ -51,9 +51,9 @@ impl WebhookService for WebhookApi {
         &self,
         request: Request<RegisterWebhookRequest>,
     ) -> Result<Response<Webhook>, Status> {
-        let (caller, request) = Caller::split(request)?;
-        let plain = RegisterWebhookRequest { request_id: String::new(), ..request.clone() };
-        let repeat = convert::repeat(&caller, "RegisterWebhook", &request.request_id, &plain);
+        let (caller, mut request) = Caller::split(request)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let repeat = Key::of(&caller, "RegisterWebhook", request_id, &request)?;
         let registration = convert::registration(request)?;
         let encode = |made: &_| convert::webhook(made).encode_to_vec();
         let webhook = match self.webhooks.register(&caller, registration, repeat, encode).await? {

@@ -1,10 +1,7 @@
 //! ModelService.
 
 use lightning_mesh::{
-    fault::Fault,
-    filter::Filter,
-    identity::{Caller, hash_request},
-    page::Page,
+    fault::Fault, filter::Filter, idempotency::Key, identity::Caller, page::Page,
 };
 use lightning_proto::models::v1::{self as pb, model_service_server::ModelService};
 use lightning_store::Once;
@@ -54,14 +51,13 @@ impl ModelService for Api {
         request: Request<pb::RegisterModelRequest>,
     ) -> Result<Response<pb::Model>, Status> {
         let (caller, mut request) = Caller::split(request)?;
-        let key = std::mem::take(&mut request.request_id);
-        let fingerprint = hash_request(&request);
-        request.request_id.clone_from(&key);
+        let request_id = std::mem::take(&mut request.request_id);
+        let key = Key::of(&caller, "RegisterModel", request_id, &request)?;
         let now = self.engine.clock.now();
         let model = convert::models::registration(request)?.into_model(now);
         let reply = pb::Model::from(&model);
-        let once = (!key.is_empty()).then(|| Once {
-            scope: format!("{} RegisterModel", caller.subject),
+        let once = key.map(|Key { scope, key, fingerprint }| Once {
+            scope,
             key,
             fingerprint,
             reply: reply.encode_to_vec(),

@@ -30,8 +30,6 @@ pub(crate) fn registration(request: pb::RegisterModelRequest) -> Result<Registra
         input: price("input_price_per_million", request.input_price_per_million),
         output: price("output_price_per_million", request.output_price_per_million),
     };
-    let key = &request.request_id;
-    violations.check(key.len() <= 128, "request_id", "must have at most 128 bytes");
     violations.finish(Reason::ModelInvalid)?;
     let or_id = |text: String| if text.is_empty() { request.id.clone() } else { text };
     Ok(Registration {

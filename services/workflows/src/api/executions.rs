@@ -1,5 +1,6 @@
 //! `ExecutionService`.
 
+use lightning_mesh::idempotency::Key;
 use lightning_mesh::identity::Caller;
 use lightning_proto::workflows::v1::{
     self as pb, ErrorReason as Reason, execution_service_server::ExecutionService,
@@ -7,11 +8,7 @@ use lightning_proto::workflows::v1::{
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{Api, watch};
-use crate::{
-    convert,
-    domain::ExecutionId,
-    repeat::{Key, Reply},
-};
+use crate::{convert, domain::ExecutionId, repeat::Reply};
 
 /// The longest reason for a cancellation, in characters.
 const REASON: usize = 500;

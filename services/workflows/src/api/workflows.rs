@@ -1,5 +1,6 @@
 //! `WorkflowService`.
 
+use lightning_mesh::idempotency::Key;
 use lightning_mesh::identity::Caller;
 use lightning_proto::workflows::v1::{
     self as pb, ErrorReason as Reason, workflow_service_server::WorkflowService,
@@ -8,11 +9,7 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use crate::{
-    Error, convert,
-    domain::WorkflowId,
-    repeat::{Key, Reply},
-};
+use crate::{Error, convert, domain::WorkflowId, repeat::Reply};
 
 #[tonic::async_trait]
 impl WorkflowService for Api {
