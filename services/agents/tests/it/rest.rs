@@ -107,7 +107,7 @@ async fn a_repeated_key_in_the_header_is_one_agent() {
     assert_eq!(status, StatusCode::CREATED);
     assert_eq!(create("Ada").await.1, first);
     let (status, other) = create("Bea").await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(status, StatusCode::CONFLICT);
     assert!(other.to_string().contains("IDEMPOTENCY_KEY_REUSED"), "{other}");
 }
 
