@@ -81,6 +81,7 @@ impl Config {
         for word in ALL {
             listen.insert(word.as_str(), take_listen(&mut sections, word)?);
         }
+        let issuer_is_said = matches!(sections.get("auth"), Some(Value::Dict(_, auth)) if auth.contains_key("issuer"));
         let mut config = Self {
             listen,
             mesh: section(&mut sections, "mesh")?,
@@ -97,6 +98,11 @@ impl Config {
         };
         if let Some(unknown) = sections.keys().next() {
             bail!("unknown section [{unknown}] in the configuration");
+        }
+        let port = config.listen["auth"].port();
+        if !issuer_is_said && port != 0 {
+            // The default issuer is where the auth service listens.
+            config.auth.issuer = format!("http://localhost:{port}");
         }
         if let Some(data) = data {
             config.store.data_dir = data.to_owned();

@@ -22,6 +22,15 @@ fn a_listener_can_be_moved() {
 }
 
 #[test]
+fn the_issuer_follows_the_listener_unless_it_is_said() {
+    let config = read("[auth]\nlisten = \"127.0.0.1:9006\"").unwrap();
+    assert_eq!(config.auth.issuer, "http://localhost:9006");
+    let config =
+        read("[auth]\nlisten = \"127.0.0.1:9006\"\nissuer = \"https://id.example\"").unwrap();
+    assert_eq!(config.auth.issuer, "https://id.example");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     #[track_caller]
     fn check(toml: &str, expected: &str) {

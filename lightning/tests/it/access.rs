@@ -13,6 +13,7 @@ async fn the_first_user_closes_the_mesh_and_sessions_work() {
     let registered = mesh.documented("POST /api/v1/auth/register", &[], user.clone()).await;
     assert_eq!(registered.is(201).body["roles"][0], "admin");
     mesh.call("GET /api/v1/agents", Value::Null).await.is(401);
+    answer(mesh.request("gateway", "GET /api/v1/agents").bearer_auth("local")).await.is(401);
     let wrong = json!({ "username": "root", "password": "not the password at all" });
     let refused = mesh.documented("POST /api/v1/auth/login", &[], wrong).await;
     assert_eq!(refused.is(401).reason(), "CREDENTIALS_INVALID");
@@ -178,6 +179,10 @@ async fn open_mode_answers_loopback_hosts_only_and_no_wrong_token() {
     assert_eq!(foreign.is(403).reason(), "HOST_NOT_ALLOWED");
     answer(request().header("origin", "http://localhost:3000")).await.is(200);
     answer(request().bearer_auth("nonsense")).await.is(401);
+    // SDKs that insist on a key may name the local admin; it is no secret and opens nothing else.
+    answer(request().bearer_auth("local")).await.is(200);
+    let rebound = answer(request().bearer_auth("local").header("host", "attacker.example")).await;
+    assert_eq!(rebound.is(403).reason(), "HOST_NOT_ALLOWED");
     answer(request().header("x-api-key", "lk_nonsense")).await.is(401);
 }
 

@@ -23,6 +23,10 @@ const BUILT_IN: [&str; 3] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
+/// The token of those who must send one and have none: OpenAI's SDKs refuse to start without a key. It
+/// is the same as no credential, and so means the local admin in open mode and nobody otherwise.
+const LOCAL: &str = "local";
+
 /// Decides about calls to one service (or, in the gateway, to all).
 pub struct Gate {
     /// The word under which this service is the audience of mesh tokens.
@@ -202,9 +206,10 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Fault> {
         return Ok(Credential::Token(text));
     }
     match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-            Ok(Credential::Token(token.trim()))
-        }
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => match token.trim() {
+            LOCAL => Ok(Credential::None),
+            token => Ok(Credential::Token(token)),
+        },
         Some(_) | None => Ok(Credential::OtherScheme),
     }
 }

@@ -222,7 +222,7 @@ fn decode(token: &str, header: &jsonwebtoken::Header, access: &Access) -> Option
 
 fn invalid_token() -> Fault {
     Fault::unauthenticated(ErrorReason::TokenInvalid)
-        .message("the token is not valid here; log in again or use another one")
+        .message("the token is not valid here; log in again or use another one, or send none while no user exists")
 }
 
 fn expired_token() -> Fault {

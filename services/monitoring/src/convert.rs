@@ -7,11 +7,12 @@ use lightning_proto::{monitoring::v1 as pb, telemetry::v1 as telemetry};
 
 use crate::domain::{Health, Reading, Sample, Service};
 
-/// What a service said of itself. Latency is that of its busiest method, since percentiles of
-/// several methods cannot be added.
+/// What a service said of itself. Latency is that of its busiest unary method: percentiles of several
+/// methods cannot be added, and a stream lasts as long as its caller likes.
 pub(crate) fn reading(metrics: &telemetry::Metrics) -> Reading {
     let calls = |method: &&telemetry::MethodMetrics| method.codes.values().sum::<i64>();
-    let busiest = metrics.methods.iter().max_by_key(calls);
+    let unary = metrics.methods.iter().filter(|method| !is_stream(&method.method));
+    let busiest = unary.max_by_key(calls);
     let latency = busiest.map_or([Duration::ZERO; 3], |method| {
         [&method.latency_p50, &method.latency_p95, &method.latency_p99].map(duration)
     });
@@ -26,6 +27,15 @@ pub(crate) fn reading(metrics: &telemetry::Metrics) -> Reading {
         latency,
         figures: metrics.figures.iter().map(|(name, value)| (name.clone(), *value)).collect(),
     }
+}
+
+/// Whether a method, `package.Service/Method`, answers with a stream.
+fn is_stream(method: &str) -> bool {
+    let Some((service, name)) = method.split_once('/') else { return false };
+    let service = lightning_proto::pool().get_service_by_name(service);
+    let found = service.and_then(|service| service.methods().find(|method| method.name() == name));
+    // What is not of our contract is health checks and reflection.
+    found.is_none_or(|method| method.is_server_streaming())
 }
 
 fn duration(proto: &Option<prost_types::Duration>) -> Duration {
