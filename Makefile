@@ -36,7 +36,7 @@ openapi: ## Print the OpenAPI document
 	@$(CARGO) run --quiet --locked -p lightning -- openapi
 
 bench: build ## Print the figures: start, memory, requests per second, size
-	$(CARGO) bench --locked -p lightning
+	$(CARGO) bench --locked -p lightning --bench mesh
 
 ci: ## Run what the build server runs
 	.ci/run

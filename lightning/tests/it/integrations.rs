@@ -17,7 +17,7 @@ async fn an_integration_is_made_tested_used_and_removed() {
     for id in ["rest_api", "database", "slack", "salesforce"] {
         assert!(ids.contains(&id), "{ids:?}");
     }
-    let path = mesh.data().join("data").join("mine.db");
+    let path = mesh.data().join("data").join("databases").join("mine.db");
     let body = json!({
         "name": "Mine",
         "connector_type": "database",

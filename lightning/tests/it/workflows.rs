@@ -118,3 +118,29 @@ async fn a_waiting_execution_can_be_cancelled_and_watched() {
     assert_eq!(last["execution"]["status"], "cancelled", "{text}");
     assert_eq!(mesh.ended(&id).await["status"], "cancelled");
 }
+
+#[tokio::test]
+async fn a_workflow_asks_an_agent() {
+    let mesh = Mesh::start().await;
+    let agent = json!({ "name": "Helper", "agent_type": "conversational" });
+    let agent = mesh.call("POST /api/v1/agents", agent).await.is(201).id();
+    mesh.call(&format!("POST /api/v1/agents/{agent}/deploy"), json!({})).await.is(202);
+    let ask = json!({
+        "call": "agent",
+        "with": { "agent_id": agent, "input": "${ .question }" },
+        "output": { "as": "${ {answer: .output, model: .model} }" },
+    });
+    let definition = json!({
+        "document": { "dsl": "1.0.0", "namespace": "tests", "name": "ask", "version": "1.0.0" },
+        "do": [{ "ask": ask }],
+    });
+    let body = json!({ "name": "Ask", "definition": definition });
+    let workflow = mesh.call("POST /api/v1/workflows", body).await.is(201).id();
+    let start = json!({
+        "workflow_id": workflow, "input_data": { "question": "Hello there" }, "async_execution": false,
+    });
+    let ended = mesh.call("POST /api/v1/workflows/execute", start).await;
+    assert_eq!(ended.is(200).body["status"], "completed", "{:#}", ended.body);
+    assert_eq!(ended.body["output"]["model"], "scripted-1");
+    assert!(!ended.body["output"]["answer"].as_str().unwrap().is_empty());
+}

@@ -71,6 +71,6 @@ fn violations_are_told_all_at_once() {
     assert!(!violations.check(false, "agent.name", "must not be empty"));
     violations.add("agent.config", "must be an object");
     let fault = violations.finish(ErrorReason::InvalidArgument).unwrap_err();
-    assert_eq!(fault.to_string(), "agent.name must not be empty (and one other field)");
+    assert_eq!(fault.to_string(), "agent.name: must not be empty (and one other field)");
     assert!(Violations::new().finish(ErrorReason::InvalidArgument).is_ok());
 }

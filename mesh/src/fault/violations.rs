@@ -62,7 +62,7 @@ impl Violations {
             1 => " (and one other field)".to_owned(),
             more => format!(" (and {more} other fields)"),
         };
-        let fault = Fault::invalid(reason).message(format!("{path} {description}{others}"));
+        let fault = Fault::invalid(reason).message(format!("{path}: {description}{others}"));
         Err(self
             .0
             .into_iter()

@@ -18,7 +18,8 @@ pub struct Config {
     /// The file of the key that seals credentials and webhook secrets; it is made, for its owner only,
     /// if it is absent. Default `<data_dir>/integrations.key`.
     pub key_file: Option<PathBuf>,
-    /// Folders beside the data directory in which the database connector may open SQLite files.
+    /// Folders beside `<data_dir>/databases` in which the database connector may open SQLite files. One
+    /// that holds the data directory does not open that.
     /// Default empty.
     pub database_folders: Vec<PathBuf>,
     /// The most calls of one integration at a time, 1 to 1,000. Default 16.
@@ -27,7 +28,7 @@ pub struct Config {
     #[serde(with = "lightning_mesh::config::duration")]
     pub queue_wait: Duration,
     /// How long a call of an external system may take unless the integration says otherwise, 1 ms to
-    /// 120 s. Default `"30s"`.
+    /// 120 s. SQLite statements have 10 s of it at most. Default `"30s"`.
     #[serde(with = "lightning_mesh::config::duration")]
     pub timeout: Duration,
     /// The largest result of an action, in bytes on the wire, 1 KiB to 10 MiB. Default 3,500,000,

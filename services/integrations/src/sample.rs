@@ -3,7 +3,7 @@
 //! Both are made at the first start, which is when the file is absent. Whoever deletes the integration
 //! and keeps the file does not get it back; what is there is never overwritten.
 
-use std::path::Path;
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use lightning_mesh::clock::Timestamp;
 use rusqlite::Connection;
@@ -15,7 +15,8 @@ use crate::{
     store::Store,
 };
 
-const FILE: &str = "sample.db";
+/// The file, in the data directory.
+pub(crate) const FILE: &str = "sample.db";
 const ID: &str = "integration-sample-database";
 const SCRIPT: &str = include_str!("../samples/sample.sql");
 
@@ -55,6 +56,13 @@ fn create(folder: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(|error| broken(error.to_string()))?;
     let name = format!("{FILE}.{}.new", lightning_mesh::id::generate());
     let temporary = folder.join(name);
+    // For its owner only, like everything in the data directory.
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(|error| broken(error.to_string()))?;
     let filled = Connection::open(&temporary)
         .and_then(|connection| {
             connection.execute_batch(SCRIPT)?;

@@ -22,11 +22,15 @@ use crate::{
         Message, Model, Role, Usage,
     },
     error::Error,
+    heavy,
     meter::{Meter, Meters, Used},
     provider::{DeltaStream, Upstream},
     registry::{Registry, Served},
     schema::Schema,
 };
+
+/// The most bytes of an answer that is checked in place; a schema may ask 2,000 things of each part.
+const LARGE_ANSWER: usize = 1_024;
 
 /// Asks models.
 pub(crate) struct Engine {
@@ -92,7 +96,7 @@ struct Reading {
     head: Head,
     deltas: DeltaStream,
     meter: Meter,
-    schema: Option<Schema>,
+    schema: Option<Arc<Schema>>,
 }
 
 // === impl Engine ===
@@ -102,10 +106,10 @@ impl Engine {
     pub(crate) async fn infer(&self, caller: &Caller, ask: Ask) -> Result<Inference, Error> {
         let served = self.registry.serving(&ask.model, Capability::Chat).await?;
         let head = self.head(&served.model);
-        let schema = schema_of(&ask.request)?;
         let request = Arc::new(ask.request);
+        let schema = schema_of(&request).await?;
         let (mut answer, mut used) = self.ask_once(caller, &served, Arc::clone(&request)).await?;
-        let mut checked = check(&head, schema.as_ref(), &answer);
+        let mut checked = check(&head, schema.as_ref(), &answer).await?;
         if let Err(Misfit { problem, again: true }) = &checked {
             let request = Arc::new(once_more(&request, &answer, problem));
             let (second, more) = self.ask_once(caller, &served, request).await?;
@@ -113,7 +117,7 @@ impl Engine {
                 usage: used.usage.plus(more.usage),
                 cost: used.cost.saturating_add(more.cost),
             };
-            checked = check(&head, schema.as_ref(), &second);
+            checked = check(&head, schema.as_ref(), &second).await?;
             answer = second;
         }
         let structured = checked.map_err(|misfit| misfit.into_error(&head))?;
@@ -125,8 +129,8 @@ impl Engine {
         let Served { model, provider } =
             self.registry.serving(&ask.model, Capability::Chat).await?;
         let head = self.head(&model);
-        let schema = schema_of(&ask.request)?;
         let request = Arc::new(ask.request);
+        let schema = schema_of(&request).await?;
         let meter = self.meters.begin(caller, &model, Kind::Chat, Some(Arc::clone(&request)));
         let deltas = match provider.chat_stream(&model.upstream, request).await {
             Ok(deltas) => deltas,
@@ -233,7 +237,7 @@ impl Reading {
     async fn done(self) -> Result<Inference, Error> {
         let answer = self.meter.answer.clone();
         let used = self.meter.answered(answer.usage).await?;
-        let checked = check(&self.head, self.schema.as_ref(), &answer);
+        let checked = check(&self.head, self.schema.as_ref(), &answer).await?;
         let structured = checked.map_err(|misfit| misfit.into_error(&self.head))?;
         Ok(self.head.finish(answer, structured, used))
     }
@@ -259,32 +263,38 @@ impl Misfit {
     }
 }
 
-fn schema_of(request: &ChatRequest) -> Result<Option<Schema>, Error> {
-    match &request.format {
-        Format::Text | Format::JsonObject => Ok(None),
-        // Requests are refused before they come here if their schema does not compile.
-        Format::Schema { schema, .. } => Schema::compile(schema)
-            .map(Some)
-            .map_err(|_| Error::Damaged("a checked schema does not compile")),
+async fn schema_of(request: &Arc<ChatRequest>) -> Result<Option<Arc<Schema>>, Error> {
+    if !matches!(request.format, Format::Schema { .. }) {
+        return Ok(None);
     }
+    let request = Arc::clone(request);
+    let compile = move || match &request.format {
+        Format::Text | Format::JsonObject => Ok(None),
+        Format::Schema { schema, .. } => Schema::compile(schema).map(|it| Some(Arc::new(it))),
+    };
+    // Requests are refused before they come here if their schema does not compile.
+    heavy::run(true, compile)
+        .await?
+        .map_err(|_| Error::Damaged("a checked schema does not compile"))
 }
 
 /// The answer as data, if a schema was given and the model did not ask for a tool instead.
-fn check(
+async fn check(
     head: &Head,
-    schema: Option<&Schema>,
+    schema: Option<&Arc<Schema>>,
     answer: &ChatAnswer,
-) -> Result<Option<Value>, Misfit> {
-    let Some(schema) = schema else { return Ok(None) };
+) -> Result<Result<Option<Value>, Misfit>, Error> {
+    let Some(schema) = schema.cloned() else { return Ok(Ok(None)) };
     if !answer.tool_calls.is_empty() {
-        return Ok(None);
+        return Ok(Ok(None));
     }
-    let error = match schema.read(&answer.text) {
-        Ok(value) => return Ok(Some(value)),
+    let (text, large) = (answer.text.clone(), answer.text.len() > LARGE_ANSWER);
+    let error = match heavy::run(large, move || schema.read(&text)).await? {
+        Ok(value) => return Ok(Ok(Some(value))),
         Err(problem) => problem,
     };
     tracing::debug!(model = %head.model, "structured answer does not fit");
-    Err(match answer.finish {
+    Ok(Err(match answer.finish {
         FinishReason::Length => Misfit {
             problem: "it was cut off at the limit of tokens; raise max_output_tokens".to_owned(),
             again: false,
@@ -293,7 +303,7 @@ fn check(
             Misfit { problem: "the provider's content filter withheld it".to_owned(), again: false }
         }
         FinishReason::Stop | FinishReason::ToolCalls => Misfit { problem: error, again: true },
-    })
+    }))
 }
 
 /// The question again, with the answer and what was wrong with it.

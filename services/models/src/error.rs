@@ -118,6 +118,9 @@ pub enum Error {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] lightning_store::Error),
+    /// A thread that may block ended without an answer.
+    #[error("a blocking call ended without an answer")]
+    Blocking(#[source] tokio::task::JoinError),
     /// A stored row or reply cannot be read back.
     #[error("stored data is damaged: {0}")]
     Damaged(&'static str),
@@ -193,6 +196,7 @@ impl From<Error> for Fault {
             }
             error @ (Error::Store(_)
             | Error::Damaged(_)
+            | Error::Blocking(_)
             | Error::Config(_)
             | Error::Key { .. }
             | Error::RulesFile { .. }

@@ -18,6 +18,7 @@ mod convert;
 mod domain;
 mod engine;
 mod error;
+mod heavy;
 mod meter;
 mod open_ai;
 mod provider;

@@ -153,13 +153,20 @@ pub(crate) fn json_body(value: &Value) -> HttpBody {
 
 /// The answer of `GET /v1/models`.
 pub(crate) fn models(models: &[Model]) -> HttpBody {
-    let data = models.iter().map(|model| {
-        json!({
-            "id": model.id.as_str(),
-            "object": "model",
-            "created": model.create_time.map_or(0, |time| time.as_seconds()),
-            "owned_by": model.provider,
-        })
-    });
-    json_body(&json!({"object": "list", "data": data.collect::<Vec<_>>()}))
+    let data: Vec<Value> = models.iter().map(model_object).collect();
+    json_body(&json!({"object": "list", "data": data}))
+}
+
+/// The answer of `GET /v1/models/{id}`.
+pub(crate) fn model(model: &Model) -> HttpBody {
+    json_body(&model_object(model))
+}
+
+fn model_object(model: &Model) -> Value {
+    json!({
+        "id": model.id.as_str(),
+        "object": "model",
+        "created": model.create_time.map_or(0, |time| time.as_seconds()),
+        "owned_by": model.provider,
+    })
 }

@@ -1,7 +1,8 @@
 //! JSON Schemas that answers must fit.
 //!
 //! Schemas come from callers, so compiling and checking is bounded: patterns run on an engine with
-//! linear time, references leave the document never, and size is limited. What does not fit is said in
+//! linear time, references leave the document never, and size is limited, also with every reference
+//! followed; a recursive schema is refused. What does not fit is said in
 //! one sentence, which is what a model is re-asked with.
 
 use jsonschema::{PatternOptions, Validator};
@@ -21,6 +22,9 @@ const MAX_PATTERN: usize = 1 << 20;
 /// The most patterns of one schema; each may take [`MAX_PATTERN`].
 const MAX_PATTERNS: usize = 32;
 
+/// The longest pattern, in bytes: a class of five bytes becomes hundreds of ranges while it is read.
+const MAX_PATTERN_TEXT: usize = 4 << 10;
+
 /// How many misfits are named at once.
 const MAX_PROBLEMS: usize = 5;
 
@@ -38,8 +42,17 @@ impl Schema {
         if schema.to_string().len() > MAX_SCHEMA {
             return Err("must have at most 128 KiB as JSON".to_owned());
         }
-        if patterns(schema) > MAX_PATTERNS {
+        lightning_mesh::schema::bounded(schema).map_err(|unbounded| {
+            let place = cut(&unbounded.pointer);
+            cut(&format!("must be a schema of bounded work, but at {place:?} {unbounded}"))
+        })?;
+        let mut found = Vec::new();
+        patterns(schema, &mut found);
+        if found.len() > MAX_PATTERNS {
             return Err("must have at most 32 patterns".to_owned());
+        }
+        if found.iter().any(|pattern| pattern.len() > MAX_PATTERN_TEXT) {
+            return Err("must have patterns of at most 4 KiB".to_owned());
         }
         let patterns = PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN);
         jsonschema::options()
@@ -72,22 +85,23 @@ impl Schema {
     }
 }
 
-/// How many patterns a schema has, at most: a property may be called `pattern` too.
-fn patterns(schema: &Value) -> usize {
+/// The patterns of a schema, and perhaps more: a property may be called `pattern` too.
+fn patterns<'s>(schema: &'s Value, found: &mut Vec<&'s str>) {
     match schema {
-        Value::Object(keywords) => keywords
-            .iter()
-            .map(|(keyword, value)| {
-                let here = match (keyword.as_str(), value) {
-                    ("pattern", Value::String(_)) => 1,
-                    ("patternProperties", Value::Object(patterns)) => patterns.len(),
-                    (_, _) => 0,
-                };
-                here + patterns(value)
-            })
-            .sum(),
-        Value::Array(values) => values.iter().map(patterns).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+        Value::Object(keywords) => {
+            for (keyword, value) in keywords {
+                match (keyword.as_str(), value) {
+                    ("pattern", Value::String(pattern)) => found.push(pattern),
+                    ("patternProperties", Value::Object(named)) => {
+                        found.extend(named.keys().map(String::as_str));
+                    }
+                    (_, _) => {}
+                }
+                patterns(value, found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| patterns(value, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -1,5 +1,7 @@
 //! The dashboard over a real mesh: two services on free ports, one that is not there.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use lightning_mesh::testing::Harness;

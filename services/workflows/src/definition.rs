@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
+use crate::{expression, nesting};
+
 mod graph;
 mod kinds;
 mod model;
@@ -34,8 +36,9 @@ mod tests;
 pub(crate) const MAX_SOURCE: usize = 256 * 1024;
 /// The most tasks of a definition.
 pub(crate) const MAX_TASKS: usize = 1_000;
-/// How deep tasks may be nested in tasks.
-pub(crate) const MAX_DEPTH: usize = 32;
+/// How deep tasks may be nested in tasks. Each level is a list, an object and a body, of which a message
+/// carries this many (see `nesting`).
+pub(crate) const MAX_DEPTH: usize = 10;
 /// The most faults that are reported.
 const MAX_FINDINGS: usize = 50;
 
@@ -55,6 +58,9 @@ pub(crate) type Positions = BTreeMap<String, (u64, u64)>;
 
 /// Reads a definition from its JSON value.
 pub(crate) fn read(value: &Value) -> Result<Definition, Vec<Finding>> {
+    if let Some(pointer) = nesting::too_deep(value) {
+        return Err(vec![Finding { pointer, message: nesting::rule(), position: None }]);
+    }
     let mut reader = reader::Reader::new();
     let definition = reader.definition(value);
     let mut findings = reader.into_findings();
@@ -69,7 +75,12 @@ pub(crate) fn read(value: &Value) -> Result<Definition, Vec<Finding>> {
 
 /// Reads YAML or JSON text to the JSON value and the place of each of its parts.
 pub(crate) fn parse(source: &str) -> Result<(Value, Positions), Finding> {
-    text::parse(source)
+    let text = source.to_owned();
+    // The parser recurses as deep as the text is nested, so it gets a stack for that.
+    expression::with_room(move || text::parse(&text)).unwrap_or_else(|reason| {
+        let message = format!("cannot be read: {reason}");
+        Err(Finding { pointer: String::new(), message, position: None })
+    })
 }
 
 /// Adds line and column to faults.

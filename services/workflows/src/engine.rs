@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Config, Error,
-    definition::{self, Definition},
+    definition::{self, Definition, Finding},
     domain::{Execution, ExecutionId, StepRun},
     repeat,
     store::{Store, Written},
@@ -210,7 +210,7 @@ impl Engine {
                     // What runs may still end during the drain; what waits goes on after the restart.
                     tokio::select! {
                         () = run.ended() => {}
-                        () = run.suspended() => return Err(Error::Draining),
+                        () = run.suspended() => return Err(Error::Interrupted { id: id.clone() }),
                     }
                 }
             }
@@ -256,7 +256,13 @@ impl Engine {
         }
         let value = version.definition.clone();
         let read = tokio::task::spawn_blocking(move || definition::read(&value)).await?;
-        let plan = Arc::new(read.map_err(|_| Error::Damaged { what: "a definition" })?);
+        // One that was taken once may break a rule that is younger.
+        let plan = Arc::new(read.map_err(|findings| {
+            let fault = |finding: &Finding| {
+                (format!("definition{}", finding.pointer), finding.message.clone())
+            };
+            Error::DefinitionInvalid { faults: findings.iter().map(fault).collect() }
+        })?);
         let mut plans = self.plans();
         if plans.len() >= MAX_PLANS {
             plans.clear();

@@ -93,6 +93,12 @@ pub enum Error {
     /// The service is shutting down; what was accepted goes on at the next start.
     #[error("shutting down")]
     Draining,
+    /// The service is shutting down while somebody waits for the end of an execution.
+    #[error("shutting down before execution {id} has ended")]
+    Interrupted {
+        /// The execution, which goes on at the next start.
+        id: ExecutionId,
+    },
     /// The database holds something that this program never wrote.
     #[error("the database holds {what} that cannot be read")]
     Damaged {
@@ -149,6 +155,13 @@ impl From<Error> for Fault {
             Error::KeyReused => Self::idempotency_key_reused(),
             Error::Draining => Self::unavailable(MeshReason::Draining)
                 .message("the server is shutting down; retry later")
+                .retry_after(Duration::from_secs(1)),
+            Error::Interrupted { id } => Self::unavailable(MeshReason::Draining)
+                .message(format!(
+                    "the server is shutting down; execution {id} goes on after the restart: \
+                     GET /api/v1/executions/{id}"
+                ))
+                .with("execution_id", id)
                 .retry_after(Duration::from_secs(1)),
             Error::Damaged { .. } | Error::Lost(_) => Self::internal(error),
             Error::Store(source) => store(source),

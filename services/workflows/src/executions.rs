@@ -89,7 +89,7 @@ impl Executions {
     async fn check_input(&self, version: &Version, start: &Start) -> Result<(), Error> {
         let plan = self.engine.plan(version).await?;
         let Some(schema) = &plan.flow.input_schema else { return Ok(()) };
-        let misfits = schema.misfits(&Value::Object(start.input.clone()));
+        let misfits = schema.misfits(&Value::Object(start.input.clone())).await;
         if misfits.is_empty() {
             return Ok(());
         }

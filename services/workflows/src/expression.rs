@@ -117,6 +117,14 @@ pub(crate) async fn evaluate(
     }
 }
 
+/// Runs something that recurses as deep as its input on a thread with room for it, and waits. Not from
+/// such a thread itself.
+pub(crate) fn with_room<T: Send + 'static>(
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    pool::shared().run(job)
+}
+
 /// What a value counts as in `if`, `when` and `while`: everything but false and null is true.
 pub(crate) fn truthy(value: &Value) -> bool {
     !matches!(value, Value::Null | Value::Bool(false))

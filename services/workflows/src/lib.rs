@@ -25,6 +25,7 @@ mod error;
 mod executions;
 mod expression;
 mod housekeeping;
+mod nesting;
 mod pages;
 mod repeat;
 mod samples;

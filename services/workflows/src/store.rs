@@ -98,6 +98,9 @@ pub(crate) enum Written {
     Before(Vec<u8>),
 }
 
+/// How many characters are shown of what cannot be read.
+const SHOWN: usize = 1_000;
+
 /// Where a list goes on: after the row with this number (a time or a version) and id.
 pub(crate) type After = Option<(i64, String)>;
 
@@ -150,6 +153,16 @@ fn parse(text: &str, what: &'static str) -> Result<Value, Error> {
     serde_json::from_str(text).map_err(|_| Error::Damaged { what })
 }
 
+/// What a column holds, or a note and its beginning if that cannot be read: nested deeper than any value
+/// that is written, or damaged.
+fn readable(text: &str, what: &'static str) -> Value {
+    parse(text, what).unwrap_or_else(|error| {
+        tracing::warn!(%error, "shown as text");
+        let begin: String = text.chars().take(SHOWN).collect();
+        Value::from(format!("[cannot be read; it begins with] {begin}"))
+    })
+}
+
 fn labels_text(labels: &Labels) -> String {
     Value::Object(
         labels.iter().map(|(key, label)| (key.clone(), Value::from(label.as_str()))).collect(),
@@ -157,21 +170,24 @@ fn labels_text(labels: &Labels) -> String {
     .to_string()
 }
 
-fn labels(text: &str) -> Result<Labels, Error> {
-    let damaged = || Error::Damaged { what: "labels" };
-    let Value::Object(fields) = parse(text, "labels")? else { return Err(damaged()) };
-    let labels = fields.into_iter().map(|(key, label)| match label {
-        Value::String(label) => Ok((key, label)),
+/// The labels of a column; damaged ones are left out.
+fn labels(text: &str) -> Labels {
+    let Value::Object(fields) = readable(text, "labels") else { return Labels::new() };
+    let labels = fields.into_iter().filter_map(|(key, label)| match label {
+        Value::String(label) => Some((key, label)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            Err(damaged())
+            None
         }
     });
     labels.collect()
 }
 
-fn problem(text: Option<String>) -> Result<Option<Problem>, Error> {
-    let value = text.map(|text| parse(&text, "problem")).transpose()?;
-    Ok(value.as_ref().map(Problem::from_value))
+fn problem(text: Option<String>) -> Option<Problem> {
+    text.map(|text| {
+        let value = readable(&text, "a problem");
+        let note = value.as_str().map(|note| Problem::standard("runtime", 500, note));
+        note.unwrap_or_else(|| Problem::from_value(&value))
+    })
 }
 
 fn number(value: i64, what: &'static str) -> Result<i32, Error> {

@@ -7,6 +7,7 @@
 mod it {
     mod control;
     mod crash;
+    mod depth;
     mod engine;
     mod resources;
     mod samples;

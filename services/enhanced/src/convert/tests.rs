@@ -13,7 +13,7 @@ fn a_wish_is_checked_field_by_field() {
     };
     let plain = pb::ExecuteTaskRequest { task: "sort".into(), ..Default::default() };
     check(plain.clone(), None);
-    check(pb::ExecuteTaskRequest::default(), Some("task must not be empty"));
+    check(pb::ExecuteTaskRequest::default(), Some("task: must not be empty"));
     check(pb::ExecuteTaskRequest { task: "ä".repeat(MAX_TASK), ..plain.clone() }, None);
     check(pb::ExecuteTaskRequest { task: "x".repeat(MAX_TASK + 1), ..plain.clone() }, Some("task"));
     check(pb::ExecuteTaskRequest { task: "a\0".into(), ..plain.clone() }, Some("task"));

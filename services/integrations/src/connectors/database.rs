@@ -1,12 +1,14 @@
 //! `database`: a SQLite file or a PostgreSQL database, with the user's own SQL.
 //!
-//! A SQLite file must lie in the data directory or in a folder that the operator names, and must not be
-//! the database of a service of this mesh: those hold password hashes and sealed secrets. PostgreSQL is
+//! A SQLite file must lie in `<data_dir>/databases` or in a folder that the operator names, or be the
+//! sample: everything else in the data directory is the mesh's own (password hashes, sealed secrets,
+//! keys, locks), and SQLite would even write into an empty file. PostgreSQL is
 //! connected through the same guard as every other target. Each call opens a connection of its own: an
 //! integration is used rarely, and a connection left open would hold locks and passwords.
 
 use std::{
     collections::BTreeSet,
+    os::unix::fs::DirBuilderExt as _,
     path::{Component, Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -28,15 +30,21 @@ use store::{Insert, Limits, postgres, sqlite};
 /// The rows of a query unless the payload says otherwise.
 const MAX_ROWS: usize = 1_000;
 const POSTGRES_PORT: u16 = 5_432;
+/// How long a SQLite statement may run unless the integration says otherwise: it takes a core of ours.
+const SQLITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The folder of the data directory in which SQLite files may lie.
+const FOLDER: &str = "databases";
 
 /// The connector.
 pub(super) struct Database {
     egress: Arc<Egress>,
     timeout: Duration,
     max_bytes: usize,
-    /// The data directory first: relative paths start there.
+    /// Relative paths start there.
+    data_dir: PathBuf,
+    /// Where files may lie: our folder in the data directory first, then the operator's.
     folders: Vec<PathBuf>,
-    /// The names of the services' own files in the data directory.
+    /// The names of the services' own files, which the operator's folders may hold too.
     reserved: BTreeSet<String>,
 }
 
@@ -69,9 +77,10 @@ enum Place {
 
 impl Database {
     pub(super) fn new(config: &Config, data_dir: &Path, egress: Arc<Egress>) -> Self {
-        let folders = std::iter::once(data_dir)
-            .chain(config.database_folders.iter().map(PathBuf::as_path))
-            .map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()))
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let data_dir = absolute(data_dir);
+        let folders = std::iter::once(data_dir.join(FOLDER))
+            .chain(config.database_folders.iter().map(|folder| absolute(folder)))
             .collect();
         let services = lightning_proto::pool().services().filter_map(|service| {
             service.package_name().strip_prefix("lightning.")?.split('.').next().map(str::to_owned)
@@ -82,13 +91,18 @@ impl Database {
             egress,
             timeout: config.timeout,
             max_bytes: config.max_result_bytes,
+            data_dir,
             folders,
             reserved,
         }
     }
 
     fn limits(&self, settings: &Settings) -> Limits {
-        let timeout = settings.timeout.as_deref().and_then(duration).unwrap_or(self.timeout);
+        let usual = match settings.driver.as_str() {
+            "sqlite" => self.timeout.min(SQLITE_TIMEOUT),
+            _ => self.timeout,
+        };
+        let timeout = settings.timeout.as_deref().and_then(duration).unwrap_or(usual);
         Limits { timeout, max_bytes: self.max_bytes }
     }
 
@@ -107,21 +121,34 @@ impl Database {
 
     /// Judges a path by its text alone.
     fn named(&self, text: &str) -> Result<PathBuf, String> {
-        let path = self.folders.first().map_or_else(PathBuf::new, |data| data.join(text));
+        let path = self.data_dir.join(text);
         if path.components().any(|part| part == Component::ParentDir) {
             return Err("must not hold `..`".to_owned());
         }
-        self.judge(&path, &self.folders)?;
+        self.judge(&path, &self.data_dir, &self.folders)?;
         Ok(path)
     }
 
-    fn judge(&self, path: &Path, folders: &[PathBuf]) -> Result<(), String> {
-        if !folders.iter().any(|folder| path.starts_with(folder) && path != folder) {
-            return Err(
-                "must lie in the data directory, or in a folder that the operator names in \
-                        [integrations] database_folders"
-                    .to_owned(),
-            );
+    fn judge(&self, path: &Path, data_dir: &Path, folders: &[PathBuf]) -> Result<(), String> {
+        let below = |folder: &&PathBuf| path.starts_with(folder) && path != folder.as_path();
+        if path.starts_with(data_dir) {
+            // A folder that holds the data directory does not open it.
+            let inside = |folder: &&PathBuf| folder.starts_with(data_dir) && *folder != data_dir;
+            let open = path == data_dir.join(crate::sample::FILE)
+                || folders.iter().filter(inside).any(|folder| below(&folder));
+            return match open {
+                true => Ok(()),
+                false => Err(format!(
+                    "must lie in the folder {FOLDER} of the data directory, such as \
+                     {FOLDER}/mine.db: the other files there are the mesh's own"
+                )),
+            };
+        }
+        if !folders.iter().any(|folder| below(&folder)) {
+            return Err(format!(
+                "must lie in the folder {FOLDER} of the data directory, or in a folder that the \
+                 operator names in [integrations] database_folders"
+            ));
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         if self.reserved.iter().any(|reserved| name.starts_with(reserved)) {
@@ -133,13 +160,20 @@ impl Database {
     /// Judges a path again where its links lead, now that it is to be opened.
     fn file(&self, text: &str) -> Result<PathBuf, Error> {
         let path = self.named(text).map_err(|why| Error::config("path", why))?;
-        let real = path.canonicalize().map_err(|error| Error::UpstreamUnavailable {
+        let ours = self.data_dir.join(FOLDER);
+        if path.starts_with(&ours) && !ours.exists() {
+            // What fails here fails below too, with its reason.
+            let _ = std::fs::DirBuilder::new().mode(0o700).create(&ours);
+        }
+        let unreachable = |error: std::io::Error| Error::UpstreamUnavailable {
             target: text.to_owned(),
             why: format!("the file cannot be opened ({})", error.kind()),
-        })?;
+        };
+        let real = path.canonicalize().map_err(unreachable)?;
+        let data_dir = self.data_dir.canonicalize().map_err(unreachable)?;
         let folders: Vec<PathBuf> =
             self.folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
-        self.judge(&real, &folders).map_err(|why| Error::config("path", why))?;
+        self.judge(&real, &data_dir, &folders).map_err(|why| Error::config("path", why))?;
         Ok(real)
     }
 

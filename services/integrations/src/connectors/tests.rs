@@ -113,7 +113,8 @@ fn what_belongs_together_is_checked_together() {
         client(),
         &["integration.config.api_version"],
     );
-    check("database", json!({"driver": "sqlite", "path": "x.db"}), none(), &[]);
+    check("database", json!({"driver": "sqlite", "path": "sample.db"}), none(), &[]);
+    check("database", json!({"driver": "sqlite", "path": "databases/a/x.db"}), none(), &[]);
     check("database", json!({"driver": "sqlite"}), none(), &["integration.config.path"]);
     check("database", json!({"driver": "oracle"}), none(), &["integration.config.driver"]);
     let postgres =
@@ -127,6 +128,15 @@ fn what_belongs_together_is_checked_together() {
         "AUTH.db-wal",
         "integrations.db",
         "/data",
+        "x.db",
+        "databases",
+        "databases/../x.db",
+        "workflows.lock",
+        "sample.db-wal",
+        "mesh.key",
+        "integrations.key",
+        "auth-keys/1.pem",
+        "lightning.toml",
     ] {
         check(
             "database",

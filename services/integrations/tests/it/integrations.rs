@@ -186,7 +186,8 @@ async fn the_sample_database_is_there_and_can_be_summarised() {
 async fn the_sample_that_somebody_deleted_stays_deleted() {
     let mesh = Mesh::start(config(&[])).await;
     let data = mesh.harness.context("integrations").data_dir().join("sample.db");
-    assert!(data.is_file());
+    let mode = std::os::unix::fs::PermissionsExt::mode(&data.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "the sample is for its owner only");
     let request = DeleteIntegrationRequest { id: SAMPLE.to_owned(), etag: String::new() };
     mesh.integrations().delete_integration(request).await.unwrap();
     // The file marks the first start, so a second one in the same folder makes nothing.

@@ -18,7 +18,13 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use crate::{convert::inferences as convert, domain::Delta, engine::Event, error::Error};
+use crate::{
+    convert::inferences as convert,
+    domain::Delta,
+    engine::{Ask, Event},
+    error::Error,
+    heavy,
+};
 
 /// The most requests of a batch.
 const MAX_BATCH: usize = 100;
@@ -36,7 +42,7 @@ impl InferenceService for Api {
         request: Request<pb::InferRequest>,
     ) -> Result<Response<pb::Inference>, Status> {
         let (caller, request) = Caller::split(request)?;
-        let ask = convert::ask("", request)?;
+        let ask = ask("", request).await?;
         let inference = self.engine.infer(&caller, ask).await?;
         Ok(Response::new(convert::inference(inference)?))
     }
@@ -51,7 +57,7 @@ impl InferenceService for Api {
                 .message("inference is missing")
                 .field("inference", "is missing")
         })?;
-        let ask = convert::ask("inference.", inference)?;
+        let ask = ask("inference.", inference).await?;
         let running = self.engine.stream(&caller, ask).await?;
         let events = running.events.filter_map(|event| std::future::ready(event_of(event)));
         Ok(Response::new(events.boxed()))
@@ -83,9 +89,15 @@ impl Api {
         at: &str,
         request: pb::InferRequest,
     ) -> Result<pb::Inference, Error> {
-        let ask = convert::ask(at, request)?;
+        let ask = ask(at, request).await?;
         convert::inference(Box::pin(self.engine.infer(caller, ask)).await?)
     }
+}
+
+/// Reads a question; its schemas are compiled for that.
+async fn ask(at: &str, request: pb::InferRequest) -> Result<Ask, Error> {
+    let (at, large) = (at.to_owned(), request.encoded_len() > heavy::SMALL);
+    Ok(heavy::run(large, move || convert::ask(&at, request)).await??)
 }
 
 /// Pieces of tool calls are left out: the calls are whole in the last event.

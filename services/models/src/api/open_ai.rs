@@ -11,7 +11,11 @@ use lightning_proto::{
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use crate::open_ai::{self, chat, completion, embeddings};
+use crate::{
+    error::Error,
+    heavy,
+    open_ai::{self, chat, completion, embeddings},
+};
 
 #[tonic::async_trait]
 impl OpenAiService for Api {
@@ -27,12 +31,29 @@ impl OpenAiService for Api {
         Ok(Response::new(open_ai::models(&models)))
     }
 
+    async fn get_open_ai_model(
+        &self,
+        request: Request<pb::GetOpenAiModelRequest>,
+    ) -> Result<Response<HttpBody>, Status> {
+        let (_, request) = Caller::split(request)?;
+        if request.id.is_empty() {
+            return Err(open_ai::refuse(Error::ModelNotFound { model: request.id }));
+        }
+        // A path of several segments keeps `%2F` as it is, which is how some SDKs write a slash;
+        // ids hold no `%`.
+        let id = request.id.replace("%2F", "/").replace("%2f", "/");
+        let model = self.engine.registry.get(&id).await.map_err(open_ai::refuse)?;
+        Ok(Response::new(open_ai::model(&model)))
+    }
+
     async fn create_chat_completion(
         &self,
         request: Request<pb::CreateChatCompletionRequest>,
     ) -> Result<Response<Self::CreateChatCompletionStream>, Status> {
         let (caller, request) = Caller::split(request)?;
-        let asked = chat::read(&open_ai::body(request.body)).map_err(open_ai::refuse)?;
+        let body = open_ai::body(request.body);
+        let asked = heavy::run(body.len() > heavy::SMALL, move || chat::read(&body)).await;
+        let asked = asked.map_err(open_ai::refuse)?.map_err(open_ai::refuse)?;
         if !asked.stream {
             let inference =
                 Box::pin(self.engine.infer(&caller, asked.ask)).await.map_err(open_ai::refuse)?;

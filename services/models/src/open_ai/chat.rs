@@ -259,8 +259,9 @@ fn format(given: Option<&Value>) -> Result<Format, Refusal> {
         Some("json_object") => Ok(Format::JsonObject),
         Some("json_schema") => {
             let schema = given.pointer("/json_schema/schema").cloned().unwrap_or(Value::Bool(true));
-            Schema::compile(&schema)
-                .map_err(|problem| Refusal::new("response_format.json_schema.schema", problem))?;
+            Schema::compile(&schema).map_err(|problem| {
+                Refusal::new("response_format", format!("json_schema.schema: {problem}"))
+            })?;
             let name =
                 given.pointer("/json_schema/name").and_then(Value::as_str).unwrap_or("answer");
             Ok(Format::Schema { name: name.chars().take(64).collect(), schema })

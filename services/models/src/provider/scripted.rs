@@ -18,6 +18,7 @@ use crate::{
         ToolCall, ToolChoice, Usage,
     },
     error::Error,
+    heavy,
     schema::{Schema, instance},
 };
 
@@ -71,8 +72,7 @@ impl Provider for Scripted {
         model: &str,
         request: Arc<ChatRequest>,
     ) -> BoxFuture<Result<ChatAnswer, Upstream>> {
-        let answer = answer(&self.0, model, &request);
-        Box::pin(std::future::ready(answer))
+        Box::pin(answer_aside(Arc::clone(&self.0), model.to_owned(), request))
     }
 
     fn chat_stream(
@@ -80,11 +80,12 @@ impl Provider for Scripted {
         model: &str,
         request: Arc<ChatRequest>,
     ) -> BoxFuture<Result<DeltaStream, Upstream>> {
-        let stream = answer(&self.0, model, &request).map(|answer| {
-            let deltas: DeltaStream = stream::iter(deltas(answer).into_iter().map(Ok)).boxed();
-            deltas
-        });
-        Box::pin(std::future::ready(stream))
+        let answer = answer_aside(Arc::clone(&self.0), model.to_owned(), request);
+        Box::pin(async move {
+            let deltas: DeltaStream =
+                stream::iter(deltas(answer.await?).into_iter().map(Ok)).boxed();
+            Ok(deltas)
+        })
     }
 
     fn embed(
@@ -99,6 +100,17 @@ impl Provider for Scripted {
     fn serves_any_model(&self) -> bool {
         false
     }
+}
+
+/// Answers a question; where values are made for a schema, on a thread that may block.
+async fn answer_aside(
+    rules: Arc<Rules>,
+    model: String,
+    request: Arc<ChatRequest>,
+) -> Result<ChatAnswer, Upstream> {
+    let large = matches!(request.format, Format::Schema { .. }) || !request.tools.is_empty();
+    let answered = heavy::run(large, move || answer(&rules, &model, &request)).await;
+    answered.map_err(|_| Upstream::StreamCut)?
 }
 
 /// Answers a question.

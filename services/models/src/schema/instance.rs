@@ -3,14 +3,17 @@
 //! It builds from the keywords that say what a value must have (`enum`, `const`, `required`, bounds,
 //! patterns, branches) and leaves the proof to the compiled schema: every choice between branches is
 //! checked, and so is the whole. Schemas exist that it cannot satisfy; the answer is then refused like
-//! any other misfit.
+//! any other misfit. All work is counted, because schemas come from callers: small ones can ask for
+//! large values, and for the same part many times.
+
+use std::collections::{HashMap, HashSet};
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 use serde_json::{Map, Number, Value, json};
 
 use super::Schema;
 
-/// How deep values are built; schemas may refer to themselves.
+/// How deep values are built.
 const MAX_DEPTH: usize = 24;
 
 /// The most items, characters or repetitions that are made for one bound.
@@ -22,17 +25,43 @@ const MAX_STEPS: usize = 5_000;
 /// The most branches that are checked for one schema.
 const MAX_CHECKS: usize = 64;
 
+/// The most patterns that are compiled for these checks.
+const MAX_CHECKED_PATTERNS: usize = 256;
+
+/// The most bytes of texts and constants in a value, and of schemas copied on the way: 4 MiB each.
+const MAX_BYTES: usize = 4 << 20;
+
+/// The most steps of a walk over a pattern.
+const MAX_WALK: usize = 50_000;
+
 /// Builds values. `prefer` may pick the value of an `enum` or a text by the name of its property.
 struct Builder<'a> {
     root: &'a Value,
     prefer: &'a dyn Fn(&str, &Value) -> Option<Value>,
     steps: usize,
     checks: usize,
+    checked_patterns: usize,
+    /// The bytes that were made.
+    made: usize,
+    /// The bytes of schemas that were copied.
+    copied: usize,
+    /// The texts of patterns, found once each.
+    texts: HashMap<String, String>,
 }
 
 /// The smallest value for a schema.
 pub(crate) fn smallest(schema: &Value, prefer: &dyn Fn(&str, &Value) -> Option<Value>) -> Value {
-    Builder { root: schema, prefer, steps: 0, checks: 0 }.build("", schema, 0)
+    let mut builder = Builder {
+        root: schema,
+        prefer,
+        steps: 0,
+        checks: 0,
+        checked_patterns: 0,
+        made: 0,
+        copied: 0,
+        texts: HashMap::new(),
+    };
+    builder.build("", schema, 0)
 }
 
 // === impl Builder ===
@@ -40,25 +69,28 @@ pub(crate) fn smallest(schema: &Value, prefer: &dyn Fn(&str, &Value) -> Option<V
 impl<'a> Builder<'a> {
     fn build(&mut self, name: &str, schema: &Value, depth: usize) -> Value {
         self.steps += 1;
-        if depth > MAX_DEPTH || self.steps > MAX_STEPS {
+        if depth > MAX_DEPTH || self.steps > MAX_STEPS || self.made > MAX_BYTES {
             return Value::Null;
         }
         let Value::Object(keywords) = schema else { return Value::Null };
         if let Some(value) = (self.prefer)(name, schema) {
-            return value;
+            return self.spend(value);
         }
         if let Some(value) = keywords.get("const") {
-            return value.clone();
+            return self.spend(value.clone());
         }
         if let Some(first) =
             keywords.get("enum").and_then(Value::as_array).and_then(|values| values.first())
         {
-            return first.clone();
+            return self.spend(first.clone());
         }
         if let Some(target) =
             keywords.get("$ref").and_then(Value::as_str).and_then(|path| self.resolve(path))
         {
             return self.build(name, target, depth + 1);
+        }
+        if keywords.contains_key("allOf") && !self.copy(keywords, 2) {
+            return Value::Null;
         }
         if let Some(merged) = merge_all(keywords) {
             return self.build(name, &merged, depth + 1);
@@ -69,6 +101,19 @@ impl<'a> Builder<'a> {
             }
         }
         self.of_type(keywords, depth)
+    }
+
+    /// Counts a value that is made.
+    fn spend(&mut self, value: Value) -> Value {
+        self.made += weight(&value);
+        value
+    }
+
+    /// Counts copies of a part of the schema; tells whether they may be made.
+    fn copy(&mut self, keywords: &Map<String, Value>, times: usize) -> bool {
+        let bytes: usize = keywords.iter().map(|(name, value)| name.len() + weight(value)).sum();
+        self.copied += bytes * times;
+        self.copied <= MAX_BYTES
     }
 
     fn resolve(&self, path: &str) -> Option<&'a Value> {
@@ -91,10 +136,16 @@ impl<'a> Builder<'a> {
         depth: usize,
     ) -> Option<Value> {
         let alternatives = keywords.get(branches)?.as_array()?;
+        if !self.copy(keywords, 2) {
+            return None;
+        }
         let mut rest = keywords.clone();
         rest.remove(branches);
         let mut first = None;
         for alternative in alternatives.iter().take(32) {
+            if !self.copy(&rest, 1) {
+                break;
+            }
             let mut merged = rest.clone();
             if let Value::Object(more) = alternative {
                 overlay(&mut merged, more);
@@ -120,7 +171,14 @@ impl<'a> Builder<'a> {
                 part.entry(definitions).or_insert_with(|| held.clone());
             }
         }
-        Schema::compile(&Value::Object(part)).is_ok_and(|schema| schema.fits(value))
+        let part = Value::Object(part);
+        let mut patterns = Vec::new();
+        super::patterns(&part, &mut patterns);
+        self.checked_patterns += patterns.len();
+        if self.checked_patterns > MAX_CHECKED_PATTERNS {
+            return true;
+        }
+        Schema::compile(&part).is_ok_and(|schema| schema.fits(value))
     }
 
     fn of_type(&mut self, keywords: &Map<String, Value>, depth: usize) -> Value {
@@ -132,7 +190,10 @@ impl<'a> Builder<'a> {
         match stated.unwrap_or_else(|| implied(keywords)) {
             "object" => self.object(keywords, depth),
             "array" => self.array(keywords, depth),
-            "string" => Value::String(string(keywords)),
+            "string" => {
+                let text = Value::String(self.string(keywords));
+                self.spend(text)
+            }
             "integer" => number(keywords, true),
             "number" => number(keywords, false),
             "boolean" => Value::Bool(false),
@@ -140,24 +201,46 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn string(&mut self, keywords: &Map<String, Value>) -> String {
+        let keyword = |name: &str| keywords.get(name).and_then(Value::as_str);
+        let mut text = match (keyword("pattern"), keyword("format")) {
+            (Some(pattern), _) => match self.texts.get(pattern) {
+                Some(known) => known.clone(),
+                None => {
+                    let found = matching(pattern);
+                    self.texts.insert(pattern.to_owned(), found.clone());
+                    found
+                }
+            },
+            (None, Some(format)) => formatted(format).to_owned(),
+            (None, None) => String::new(),
+        };
+        let least = bound(keywords, "minLength").unwrap_or(0).min(MAX_LENGTH);
+        let length = text.chars().count() as u64;
+        text.extend((length..least).map(|_| '-'));
+        text
+    }
+
     fn object(&mut self, keywords: &Map<String, Value>, depth: usize) -> Value {
         let empty = Map::new();
         let properties = keywords.get("properties").and_then(Value::as_object).unwrap_or(&empty);
         let required = keywords.get("required").and_then(Value::as_array);
+        let names: HashSet<&str> =
+            required.into_iter().flatten().filter_map(Value::as_str).collect();
         let mut value = Map::new();
         // A property that is only declared is filled too: an answer with data is of more use than `{}`.
         let optional_too = depth < 4;
         for (name, schema) in properties {
-            let needed = required.is_some_and(|names| names.iter().any(|each| each == name));
+            let needed = names.contains(name.as_str());
             if needed || (optional_too && schema != &Value::Bool(false)) {
                 value.insert(name.clone(), self.build(name, schema, depth + 1));
             }
         }
-        let others = keywords.get("additionalProperties").cloned().unwrap_or(Value::Bool(true));
-        let names = required.into_iter().flatten().filter_map(Value::as_str);
-        for name in names {
+        let anything = Value::Bool(true);
+        let others = keywords.get("additionalProperties").unwrap_or(&anything);
+        for name in required.into_iter().flatten().filter_map(Value::as_str) {
             if !value.contains_key(name) {
-                let made = self.build(name, &others, depth + 1);
+                let made = self.build(name, others, depth + 1);
                 value.insert(name.to_owned(), made);
             }
         }
@@ -165,7 +248,7 @@ impl<'a> Builder<'a> {
         let mut number = 0;
         while (value.len() as u64) < least {
             number += 1;
-            let made = self.build("", &others, depth + 1);
+            let made = self.build("", others, depth + 1);
             value.insert(format!("property_{number}"), made);
         }
         Value::Object(value)
@@ -175,16 +258,29 @@ impl<'a> Builder<'a> {
         let least = bound(keywords, "minItems").unwrap_or(0).min(MAX_LENGTH);
         let least = usize::try_from(least).unwrap_or(0);
         let prefix =
-            keywords.get("prefixItems").and_then(Value::as_array).cloned().unwrap_or_default();
-        let anything = keywords.get("contains").cloned().unwrap_or(Value::Bool(true));
-        let items = keywords.get("items").cloned().unwrap_or_else(|| anything.clone());
+            keywords.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let anything = Value::Bool(true);
+        let anything = keywords.get("contains").unwrap_or(&anything);
+        let items = keywords.get("items").unwrap_or(anything);
         let least =
             if keywords.contains_key("contains") { least.max(prefix.len() + 1) } else { least };
         let values = (0..least).map(|place| {
-            let schema = prefix.get(place).unwrap_or(&items);
+            let schema = prefix.get(place).unwrap_or(items);
             distinct(self.build("", schema, depth + 1), place, keywords.get("uniqueItems"))
         });
         Value::Array(values.collect())
+    }
+}
+
+/// About how many bytes a value takes.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => 8 + text.len(),
+        Value::Array(values) => 8 + values.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => {
+            8 + fields.iter().map(|(name, value)| 8 + name.len() + weight(value)).sum::<usize>()
+        }
     }
 }
 
@@ -245,19 +341,6 @@ fn implied(keywords: &Map<String, Value>) -> &'static str {
     }
 }
 
-fn string(keywords: &Map<String, Value>) -> String {
-    let keyword = |name: &str| keywords.get(name).and_then(Value::as_str);
-    let mut text = match (keyword("pattern"), keyword("format")) {
-        (Some(pattern), _) => matching(pattern),
-        (None, Some(format)) => formatted(format).to_owned(),
-        (None, None) => String::new(),
-    };
-    let least = bound(keywords, "minLength").unwrap_or(0).min(MAX_LENGTH);
-    let length = text.chars().count() as u64;
-    text.extend((length..least).map(|_| '-'));
-    text
-}
-
 /// An example of a format.
 fn formatted(format: &str) -> &'static str {
     match format {
@@ -280,13 +363,14 @@ fn formatted(format: &str) -> &'static str {
 fn matching(pattern: &str) -> String {
     let mut text = String::new();
     if let Ok(hir) = regex_syntax::Parser::new().parse(pattern) {
-        walk(&hir, &mut text);
+        walk(&hir, &mut text, &mut 0);
     }
     text
 }
 
-fn walk(hir: &Hir, text: &mut String) {
-    if text.len() as u64 > MAX_LENGTH {
+fn walk(hir: &Hir, text: &mut String, steps: &mut usize) {
+    *steps += 1;
+    if text.len() as u64 > MAX_LENGTH || *steps > MAX_WALK {
         return;
     }
     match hir.kind() {
@@ -302,12 +386,17 @@ fn walk(hir: &Hir, text: &mut String) {
         }
         HirKind::Repetition(repetition) => {
             for _ in 0..u64::from(repetition.min).min(MAX_LENGTH) {
-                walk(&repetition.sub, text);
+                if text.len() as u64 > MAX_LENGTH || *steps > MAX_WALK {
+                    return;
+                }
+                walk(&repetition.sub, text, steps);
             }
         }
-        HirKind::Capture(capture) => walk(&capture.sub, text),
-        HirKind::Concat(parts) => parts.iter().for_each(|part| walk(part, text)),
-        HirKind::Alternation(parts) => parts.iter().take(1).for_each(|part| walk(part, text)),
+        HirKind::Capture(capture) => walk(&capture.sub, text, steps),
+        HirKind::Concat(parts) => parts.iter().for_each(|part| walk(part, text, steps)),
+        HirKind::Alternation(parts) => {
+            parts.iter().take(1).for_each(|part| walk(part, text, steps))
+        }
     }
 }
 

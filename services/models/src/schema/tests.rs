@@ -1,6 +1,6 @@
 //! Schemas of callers, and the smallest values that fit them.
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::*;
 
@@ -54,6 +54,40 @@ fn a_schema_that_never_ends_is_given_up() {
     instance::smallest(&json!({"type": "object", "properties": wide}), &|_, _| None);
 }
 
+/// Each definition asks for the next one twice.
+fn doubling(levels: usize) -> Value {
+    let mut defs = Map::new();
+    for level in 0..levels {
+        let next = json!({"$ref": format!("#/$defs/d{}", level + 1)});
+        defs.insert(format!("d{level}"), json!({"allOf": [next, next]}));
+    }
+    defs.insert(format!("d{levels}"), json!({"type": "string"}));
+    json!({"$ref": "#/$defs/d0", "$defs": defs})
+}
+
+#[test]
+fn a_schema_that_doubles_at_each_level_is_refused() {
+    assert!(Schema::compile(&doubling(4)).is_ok());
+    let problem = Schema::compile(&doubling(15)).err().expect("a refusal");
+    assert!(problem.contains("too complex"), "{problem}");
+}
+
+#[test]
+fn smallest_values_are_bounded_however_large_the_schema_wants_them() {
+    let check = |schema: Value| {
+        let value = instance::smallest(&schema, &|_, _| None);
+        assert!(value.to_string().len() < 8 << 20, "{schema}");
+    };
+    let long = "x".repeat(100_000);
+    check(json!({"type": "array", "minItems": 9_000, "items": {"const": long}}));
+    check(
+        json!({"type": "array", "minItems": 9_000, "items": {"type": "string", "minLength": 9_000}}),
+    );
+    check(json!({"type": "string", "pattern": "(((a?){1000}){1000}){1000}"}));
+    let branch = json!({"allOf": [{"anyOf": [{"const": 1}, {"const": 2}], "description": long}]});
+    check(json!({"type": "array", "minItems": 9_000, "items": branch}));
+}
+
 #[test]
 fn answers_are_read_with_and_without_fences() {
     let schema = Schema::compile(&json!({"type": "object", "required": ["a"]})).expect("a schema");
@@ -72,8 +106,9 @@ fn schemas_that_are_none_are_refused() {
         assert!(problem.contains(words), "{schema}: {problem}");
     };
     check(json!({"type": "text"}), "JSON Schema");
-    check(json!({"$ref": "http://example.com/schema"}), "JSON Schema");
+    check(json!({"$ref": "http://example.com/schema"}), "bounded work");
     check(json!({"pattern": "("}), "JSON Schema");
     check(json!({"description": "x".repeat(200_000)}), "128 KiB");
+    check(json!({"pattern": "a".repeat(5_000)}), "4 KiB");
     check(json!({"allOf": vec![json!({"pattern": "\\p{L}{1,9}"}); 33]}), "32 patterns");
 }

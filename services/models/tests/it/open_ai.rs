@@ -235,3 +235,45 @@ async fn models_are_listed_in_openais_shape() {
         json!({"id": "scripted-1", "object": "model", "created": 0, "owned_by": "scripted"})
     );
 }
+
+#[tokio::test]
+async fn a_model_is_retrieved_in_openais_shape_also_with_a_slash() {
+    let rig = Rig::start().await;
+    let check = async |id: &str, owner: &str| {
+        let (status, _, text) = rig.get(&format!("/v1/models/{id}")).await;
+        let model = parsed(&text);
+        assert_eq!((status, &model["object"]), (200, &json!("model")), "{text}");
+        assert_eq!(model["owned_by"], owner, "{text}");
+    };
+    check("scripted-1", "scripted").await;
+    check("up/echo", "up").await;
+    check("up%2Fecho", "up").await;
+    for id in ["nobody", "no/body"] {
+        let (status, _, text) = rig.get(&format!("/v1/models/{id}")).await;
+        let error = &parsed(&text)["error"];
+        let expected = (404, &json!("model_not_found"), &json!("invalid_request_error"));
+        assert_eq!((status, &error["code"], &error["type"]), expected, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_schema_without_bounded_work_is_refused_by_both_surfaces() {
+    let rig = Rig::start().await;
+    let mut defs = json!({"d40": {"type": "string"}});
+    for level in 0..40 {
+        let next = json!({"$ref": format!("#/$defs/d{}", level + 1)});
+        defs[format!("d{level}")] = json!({"anyOf": [next, next]});
+    }
+    let schema = json!({"$ref": "#/$defs/d0", "$defs": defs});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
+    let body = question("scripted-1", &json!({"response_format": format}));
+    let (status, _, text) = rig.post("/v1/chat/completions", &body).await;
+    assert_eq!((status, &parsed(&text)["error"]["param"]), (400, &json!("response_format")));
+    let body = json!({"prompt": "hi", "response_schema": schema});
+    let (status, _, text) = rig.post("/api/v1/inference", &body).await;
+    assert!(status == 400 && text.contains("\"response_schema\""), "{text}");
+    let tool = json!({"name": "f", "parameters": schema});
+    let body = json!({"prompt": "hi", "tools": [tool]});
+    let (status, _, text) = rig.post("/api/v1/inference", &body).await;
+    assert!(status == 400 && text.contains("\"tools[0].parameters\""), "{text}");
+}

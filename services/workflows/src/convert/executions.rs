@@ -20,6 +20,7 @@ use crate::{
         Execution, ExecutionId, Labels, Problem, Start, Status, StepRun, StepStatus, WorkflowId,
     },
     engine::MAX_DATA,
+    nesting,
     pages::weight,
     store::ExecutionFilter,
 };
@@ -39,6 +40,8 @@ pub(crate) fn start(request: pb::ExecuteWorkflowRequest) -> Result<Start, Fault>
         "input_data",
         format!("must have at most {MAX_DATA} bytes as JSON, not {bytes}"),
     );
+    let fits = nesting::fits(&Value::Object(input.clone()));
+    v.check(fits, "input_data", format!("is {}", nesting::rule()));
     v.check(
         request.version >= 0,
         "version",
@@ -130,8 +133,8 @@ pub(crate) fn execution(execution: Execution) -> pb::Execution {
         workflow_id: execution.workflow_id.into(),
         workflow_version: execution.version,
         status: status(execution.status).into(),
-        input_data: Some(json::to_struct(execution.input)),
-        output: execution.output.map(json::to_value),
+        input_data: Some(json::to_struct(nesting::shown(Value::Object(execution.input)))),
+        output: execution.output.map(nesting::shown).map(json::to_value),
         error: execution.problem.map(problem),
         steps: Vec::new(),
         callback_url: execution.callback_url.unwrap_or_default(),
@@ -163,8 +166,8 @@ fn step(step: StepRun) -> pb::StepRun {
         kind: step.kind,
         status: step_status(step.status).into(),
         attempt: step.attempt,
-        input: Some(json::to_value(step.input)),
-        output: step.output.map(json::to_value),
+        input: Some(json::to_value(nesting::shown(step.input))),
+        output: step.output.map(nesting::shown).map(json::to_value),
         error: step.problem.map(problem),
         start_time: Some(step.started_at.to_proto()),
         end_time: step.ended_at.map(|time| time.to_proto()),

@@ -16,6 +16,7 @@ use super::{ORDERS, check_labels, check_text, id};
 use crate::{
     definition::MAX_SOURCE,
     domain::{Labels, Version, Workflow, WorkflowId},
+    nesting,
 };
 
 const NAME: usize = 200;
@@ -167,7 +168,7 @@ impl From<Workflow> for pb::Workflow {
             id: workflow.id.into(),
             name: workflow.name,
             description: workflow.description,
-            definition: Some(json::to_struct(definition)),
+            definition: Some(json::to_struct(nesting::shown(definition))),
             source: source.unwrap_or_default(),
             version: number,
             definition_hash: hash,
@@ -183,7 +184,7 @@ pub(crate) fn version(id: &WorkflowId, version: Version) -> pb::WorkflowVersion 
     pb::WorkflowVersion {
         workflow_id: id.to_string(),
         version: version.number,
-        definition: Some(json::to_struct(version.definition)),
+        definition: Some(json::to_struct(nesting::shown(version.definition))),
         definition_hash: version.hash,
         create_time: Some(version.created_at.to_proto()),
     }

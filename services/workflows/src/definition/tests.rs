@@ -82,6 +82,11 @@ fn malformed_texts_say_where() {
         ("a: [1, 2", "cannot be read"),
         ("{\"a\": 1, \"a\": 2}", "duplicate"),
         (&"[".repeat(500), "cannot be read"),
+        (&"[".repeat(200_000), "cannot be read"),
+        (&format!("{}1{}", "[".repeat(60), "]".repeat(60)), "cannot be read"),
+        (&format!("{}1{}", "{a: ".repeat(60), "}".repeat(60)), "cannot be read"),
+        (&format!("{}1", "- ".repeat(60)), "cannot be read"),
+        (&format!("{}1{}", "{\"a\":".repeat(100), "}".repeat(100)), "cannot be read"),
         ("a: &x [1]\nb: .inf", "cannot be read"),
     ] {
         let finding = parse(source).expect_err(source);
@@ -104,10 +109,10 @@ fn too_many_and_too_deep_tasks_are_refused() {
     let task = |at: usize| json!({format!("t{at}"): {"set": {"a": at}}});
     let many: Vec<Value> = (0..1_001).map(task).collect();
     let mut deep = json!([{"leaf": {"set": {"a": 1}}}]);
-    for _ in 0..32 {
+    for _ in 0..10 {
         deep = json!([{"level": {"do": deep}}]);
     }
-    for (tasks, part) in [(Value::Array(many), "more than 1000"), (deep, "deeper than 32")] {
+    for (tasks, part) in [(Value::Array(many), "more than 1000"), (deep, "deeper than 10")] {
         let row = Row {
             name: String::new(),
             faults: Vec::new(),
@@ -117,6 +122,49 @@ fn too_many_and_too_deep_tasks_are_refused() {
         let findings = read(&whole(&row)).expect_err(part);
         assert!(findings.iter().any(|finding| finding.message.contains(part)), "{findings:?}");
     }
+}
+
+#[test]
+fn what_the_api_cannot_carry_is_refused_at_its_place() {
+    let deep = (0..40).fold(json!(1), |inner, _| json!({ "a": inner }));
+    let row = Row {
+        name: String::new(),
+        faults: Vec::new(),
+        tasks: Some(json!([{ "t": { "set": deep } }])),
+        with: serde_json::Map::new(),
+    };
+    let findings = read(&whole(&row)).expect_err("it is too deep");
+    assert!(findings[0].message.contains("nested too deep"), "{findings:?}");
+    assert!(findings[0].pointer.starts_with("/do/0/t/set/a"), "{findings:?}");
+}
+
+/// A schema that asks for twice as much at each of its levels.
+fn doubling(levels: usize) -> Value {
+    let mut defs = serde_json::Map::new();
+    for level in 0..levels {
+        let next = json!({ "$ref": format!("#/$defs/a{}", level + 1) });
+        defs.insert(format!("a{level}"), json!({ "allOf": [next, next] }));
+    }
+    defs.insert(format!("a{levels}"), json!({ "type": "object" }));
+    json!({ "$defs": defs, "$ref": "#/$defs/a0" })
+}
+
+#[test]
+fn schemas_without_bounds_are_refused_wherever_they_stand() {
+    let schema = json!({ "schema": { "document": doubling(15) } });
+    let task = json!({ "set": { "x": 1 }, "input": schema, "output": schema, "export": schema });
+    let row = Row {
+        name: String::new(),
+        faults: Vec::new(),
+        tasks: Some(json!([{ "t": task }])),
+        with: [("input".to_owned(), schema)].into_iter().collect(),
+    };
+    let findings = read(&whole(&row)).expect_err("the schemas double");
+    let mut places: Vec<_> = findings.iter().map(|finding| finding.pointer.as_str()).collect();
+    places.sort_unstable();
+    let expected = ["/do/0/t/export", "/do/0/t/input", "/do/0/t/output", "/input"];
+    assert_eq!(places, expected.map(|place| format!("{place}/schema/document")));
+    assert!(findings[0].message.contains("too complex"), "{findings:?}");
 }
 
 #[test]

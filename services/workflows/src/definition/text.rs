@@ -13,8 +13,8 @@ use super::{Finding, Positions, escape};
 
 /// Parts of a text that are read.
 const MAX_NODES: usize = 50_000;
-/// How deep a text may be nested.
-const MAX_NESTING: usize = 120;
+/// How deep a text may be nested: as deep as arrays may be in what the API carries.
+const MAX_NESTING: usize = 48;
 
 /// Reads a text.
 pub(super) fn parse(source: &str) -> Result<(Value, Positions), Finding> {

@@ -25,7 +25,7 @@ use tonic::{Code, Status};
 
 use super::{
     MAX_DATA,
-    interpreter::{Interpreter, Stop},
+    interpreter::{Interpreter, Stop, carried},
     scope::{Scope, View, task_value},
 };
 use crate::{
@@ -66,6 +66,7 @@ impl Interpreter {
             Call::Model(template) | Call::Agent(template) | Call::Integration(template) => template,
         };
         let filled = view.fill(template, &step.input).await?;
+        carried(&filled, "`with`")?;
         let Value::Object(fields) = filled else {
             return Err(Problem::standard("configuration", 400, "`with` must be an object").into());
         };

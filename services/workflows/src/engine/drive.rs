@@ -100,8 +100,7 @@ async fn execute(engine: &Arc<Engine>, run: &Arc<Run>, recovered: bool) -> Outco
             }
             Err(error) => {
                 tracing::error!(execution_id = %run.id(), error = %Chain(&error), "cannot be run");
-                let detail = "the execution or its definition cannot be read any more";
-                return Outcome::Failed(Problem::standard("configuration", 500, detail));
+                return Outcome::Failed(unusable(&error));
             }
         }
     };
@@ -129,12 +128,24 @@ async fn execute(engine: &Arc<Engine>, run: &Arc<Run>, recovered: bool) -> Outco
     }
 }
 
+/// What is told of an execution that cannot be run.
+fn unusable(error: &Error) -> Problem {
+    let detail = if let Error::DefinitionInvalid { faults } = error {
+        let faults: Vec<String> =
+            faults.iter().map(|(place, message)| format!("{place}: {message}")).collect();
+        format!("the definition cannot be run: {}", faults.join("; "))
+    } else {
+        "the execution or its definition cannot be read any more".to_owned()
+    };
+    Problem::standard("configuration", 500, detail)
+}
+
 async fn load(
     engine: &Engine,
     run: &Run,
     recovered: bool,
 ) -> Result<(Execution, Arc<Definition>, journal::History), Error> {
-    let execution = engine.store.execution(run.id()).await?;
+    let execution = engine.store.runnable(run.id()).await?;
     let version = engine.store.version(&execution.workflow_id, execution.version).await?;
     let plan = engine.plan(&version).await?;
     let history = if recovered {

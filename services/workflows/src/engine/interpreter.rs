@@ -18,6 +18,7 @@ use super::{
 use crate::{
     definition::{Definition, Flow, Kind, Schema, Task, Then},
     domain::{Execution, Problem, StepRun, StepStatus},
+    nesting,
     pages::weight,
 };
 
@@ -312,7 +313,8 @@ impl Interpreter {
             None => None,
             Some(export) => {
                 let context = view.fill(export, &output).await?;
-                fits(task.flow.export_schema.as_ref(), &context, "the exported context")?;
+                fits(task.flow.export_schema.as_ref(), &context, "the exported context").await?;
+                carried(&context, "the exported context")?;
                 Some(context)
             }
         };
@@ -320,7 +322,7 @@ impl Interpreter {
     }
 
     async fn take_in(&self, flow: &Flow, raw: Value, view: &View<'_>) -> Result<Value, Problem> {
-        fits(flow.input_schema.as_ref(), &raw, "the input")?;
+        fits(flow.input_schema.as_ref(), &raw, "the input").await?;
         let input = match &flow.input_from {
             None => raw,
             Some(from) => {
@@ -357,7 +359,7 @@ async fn give_out(flow: &Flow, raw: Value, view: &View<'_>) -> Result<Value, Pro
             view.fill(data, &raw).await?
         }
     };
-    fits(flow.output_schema.as_ref(), &output, "the output")?;
+    fits(flow.output_schema.as_ref(), &output, "the output").await?;
     small(&output, "the output")?;
     Ok(output)
 }
@@ -376,9 +378,9 @@ fn replay(ended: Ended, raw: Value, scope: &mut Scope) -> Given {
     Ok((output, then_of(&ended.then)))
 }
 
-fn fits(schema: Option<&Schema>, value: &Value, what: &str) -> Result<(), Problem> {
+async fn fits(schema: Option<&Schema>, value: &Value, what: &str) -> Result<(), Problem> {
     let Some(schema) = schema else { return Ok(()) };
-    let misfits = schema.misfits(value);
+    let misfits = schema.misfits(value).await;
     if misfits.is_empty() {
         return Ok(());
     }
@@ -397,8 +399,17 @@ fn fits(schema: Option<&Schema>, value: &Value, what: &str) -> Result<(), Proble
 }
 
 fn small(value: &Value, what: &str) -> Result<(), Problem> {
+    carried(value, what)?;
     if weight(value) <= MAX_DATA {
         return Ok(());
     }
     Err(Problem::standard("runtime", 413, format!("{what} is larger than {MAX_DATA} bytes")))
+}
+
+/// Refuses a value that is nested deeper than the API, and so the journal, can carry.
+pub(super) fn carried(value: &Value, what: &str) -> Result<(), Problem> {
+    if nesting::fits(value) {
+        return Ok(());
+    }
+    Err(Problem::standard("runtime", 422, format!("{what} is {}", nesting::rule())))
 }

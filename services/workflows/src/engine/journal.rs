@@ -10,6 +10,7 @@ use crate::{
     Error,
     definition::Then,
     domain::{Problem, StepRun, StepStatus},
+    nesting,
     store::JournalRow,
 };
 
@@ -107,7 +108,16 @@ pub(super) fn steps(rows: &[JournalRow]) -> Result<Vec<StepRun>, Error> {
     let mut steps: Vec<StepRun> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for row in rows {
-        match entry(row)? {
+        let entry = match entry(row) {
+            Ok(entry) => entry,
+            // What cannot be read stands in no list's way.
+            Err(error) => {
+                tracing::warn!(lsn = row.lsn, %error, "shown without its data");
+                let Some(entry) = Outline::read(row) else { continue };
+                entry
+            }
+        };
+        match entry {
             Entry::Began(began) => {
                 let step = began.step();
                 match places.get(&step.id) {
@@ -132,6 +142,55 @@ pub(super) fn steps(rows: &[JournalRow]) -> Result<Vec<StepRun>, Error> {
 
 fn entry(row: &JournalRow) -> Result<Entry, Error> {
     serde_json::from_str(&row.entry).map_err(|_| Error::Damaged { what: "a journal entry" })
+}
+
+/// What can be told of an entry of which the data cannot be read, as values that are nested deeper than
+/// the reader goes. Unknown fields are passed over without recursion.
+#[derive(Deserialize)]
+struct Outline {
+    entry: String,
+    id: String,
+    time: i64,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    attempt: i32,
+    #[serde(default)]
+    status: String,
+}
+
+impl Outline {
+    fn read(row: &JournalRow) -> Option<Entry> {
+        let Self { entry, id, time, name, path, kind, attempt, status } =
+            serde_json::from_str(&row.entry).ok()?;
+        let note = Value::from(nesting::NOTE);
+        match entry.as_str() {
+            "began" => Some(Entry::Began(Began {
+                id,
+                name,
+                path,
+                kind,
+                attempt,
+                input: note,
+                time,
+                due: None,
+            })),
+            "ended" => Some(Entry::Ended(Ended {
+                id,
+                status,
+                output: Some(note),
+                problem: None,
+                context: None,
+                then: then_word(Then::Continue),
+                time,
+            })),
+            _ => None,
+        }
+    }
 }
 
 // === impl Entry ===

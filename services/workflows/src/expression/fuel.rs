@@ -17,7 +17,17 @@ const MAX_STEPS: u32 = 2_000_000;
 /// Longest evaluation.
 const MAX_TIME: Duration = Duration::from_secs(2);
 /// Longest string, array and object, in bytes or elements.
-const MAX_LENGTH: usize = 8 << 20;
+const MAX_LENGTH: usize = 1 << 20;
+/// Longest text that is taken to pieces (`split`, `explode`, ...), and longest array that is put together
+/// to one (`implode`): each character may take a hundred bytes then.
+const MAX_PIECES: usize = 256 << 10;
+/// Longest text in which a regular expression is looked for.
+const MAX_SEARCHED: usize = 128 << 10;
+/// Longest text in which every match is looked for and described: each takes up to ten kilobytes.
+const MAX_SEARCHED_ALL: usize = 16 << 10;
+/// Most work of a regular expression: bytes of the text times the size of the expression, with its
+/// counted repetitions written out.
+const MAX_SEARCH: usize = 32 << 20;
 /// Largest whole value: this many parts, and this many bytes of text.
 const MAX_PARTS: usize = 1_000_000;
 const MAX_BYTES: usize = 16 << 20;
@@ -41,6 +51,23 @@ pub(super) enum Limit {
     Time,
     #[error("a value gets too large")]
     Size,
+    #[error("a text or array gets {0} long, and at most {MAX_LENGTH} is possible")]
+    Length(usize),
+    #[error(
+        "a text of {0} bytes is too long to be taken to pieces: at most {MAX_PIECES} are possible"
+    )]
+    Pieces(usize),
+    #[error(
+        "a text of {0} bytes is too long for a regular expression: at most {MAX_SEARCHED} are possible"
+    )]
+    Searched(usize),
+    #[error(
+        "a text of {0} bytes is too long to look for every match: at most {MAX_SEARCHED_ALL} are \
+         possible; split it, as into lines, and look through each part"
+    )]
+    SearchedAll(usize),
+    #[error("a regular expression is too large for a text of {0} bytes")]
+    Search(usize),
     #[error("a value gets nested deeper than {MAX_DEPTH} levels")]
     Depth,
 }
@@ -124,6 +151,36 @@ impl Fuel {
         self.note(if left.saturating_mul(right) > MAX_PAIRS { Err(Limit::Size) } else { Ok(()) })
     }
 
+    /// Looks at what is taken to pieces, or put together from them.
+    pub(super) fn pieces(&self, val: &Val) -> Result<(), Limit> {
+        self.burn()?;
+        let length = count(val);
+        self.note(if length > MAX_PIECES { Err(Limit::Pieces(length)) } else { Ok(()) })
+    }
+
+    /// Looks at a text before a regular expression is looked for in it.
+    pub(super) fn search(&self, val: &Val, pattern: &Val) -> Result<(), Limit> {
+        self.burn()?;
+        let (Val::TStr(text) | Val::BStr(text), Val::TStr(pattern)) = (val, pattern) else {
+            return Ok(());
+        };
+        if text.len() > MAX_SEARCHED {
+            return self.note(Err(Limit::Searched(text.len())));
+        }
+        let work = text.len().max(1).saturating_mul(written_out(pattern));
+        self.note(if work > MAX_SEARCH { Err(Limit::Search(text.len())) } else { Ok(()) })
+    }
+
+    /// Looks at a text before every match in it is described, if the flags say every.
+    pub(super) fn search_all(&self, val: &Val, flags: &Val) -> Result<(), Limit> {
+        self.burn()?;
+        let (Val::TStr(text) | Val::BStr(text), Val::TStr(flags)) = (val, flags) else {
+            return Ok(());
+        };
+        let too_long = flags.contains(&b'g') && text.len() > MAX_SEARCHED_ALL;
+        self.note(if too_long { Err(Limit::SearchedAll(text.len())) } else { Ok(()) })
+    }
+
     /// Looks at the sides of `*`, which repeats strings and merges objects.
     pub(super) fn scale(&self, left: &Val, right: &Val) -> Result<(), Limit> {
         self.whole(left)?;
@@ -135,11 +192,8 @@ impl Fuel {
                     Num::Int(times) => usize::try_from(*times).unwrap_or(0),
                     Num::BigInt(_) | Num::Float(_) | Num::Dec(_) => usize::MAX,
                 };
-                if text.len().saturating_mul(times) > MAX_LENGTH {
-                    Err(Limit::Size)
-                } else {
-                    Ok(())
-                }
+                let length = text.len().saturating_mul(times);
+                if length > MAX_LENGTH { Err(Limit::Length(length)) } else { Ok(()) }
             }
             (_, _) => Ok(()),
         };
@@ -200,13 +254,14 @@ impl Weight {
 
 /// What can be said about a value's size without walking it.
 fn length(val: &Val) -> Result<(), Limit> {
-    let fits = match val {
-        Val::Null | Val::Bool(_) => true,
-        Val::Num(Num::BigInt(number)) => number.bits() <= MAX_BITS,
-        Val::Num(Num::Int(_) | Num::Float(_) | Num::Dec(_)) => true,
-        Val::TStr(_) | Val::BStr(_) | Val::Arr(_) | Val::Obj(_) => count(val) <= MAX_LENGTH,
-    };
-    if fits { Ok(()) } else { Err(Limit::Size) }
+    match val {
+        Val::Num(Num::BigInt(number)) if number.bits() > MAX_BITS => Err(Limit::Size),
+        Val::Null | Val::Bool(_) | Val::Num(_) => Ok(()),
+        Val::TStr(_) | Val::BStr(_) | Val::Arr(_) | Val::Obj(_) => match count(val) {
+            0..=MAX_LENGTH => Ok(()),
+            length => Err(Limit::Length(length)),
+        },
+    }
 }
 
 fn count(val: &Val) -> usize {
@@ -216,6 +271,19 @@ fn count(val: &Val) -> usize {
         Val::Arr(items) => items.len(),
         Val::Obj(fields) => fields.len(),
     }
+}
+
+/// The size of a regular expression with its counted repetitions written out; too large rather than too
+/// small, as each is taken for one of the whole.
+fn written_out(pattern: &[u8]) -> usize {
+    let counts = pattern.split(|byte| *byte == b'{').skip(1).map(|rest| {
+        let inside = rest.split(|byte| *byte == b'}').next().unwrap_or_default();
+        let numbers = inside.split(|byte| *byte == b',').map(|number| {
+            std::str::from_utf8(number).ok().and_then(|text| text.trim().parse::<usize>().ok())
+        });
+        numbers.flatten().max().unwrap_or(1).max(1)
+    });
+    counts.fold(pattern.len().max(1), usize::saturating_mul)
 }
 
 /// How deep the brackets of a JSON text are nested, outside of its strings.

@@ -303,6 +303,9 @@ fn checks() -> impl Iterator<Item = Fun<Data>> {
         gate!(rewrite::JSON, Fuel::json, Fuel::json),
         gate_with!(rewrite::PAIR, Fuel::pair),
         gate_with!(rewrite::SCALE, Fuel::scale),
+        gate!(rewrite::PIECES, Fuel::pieces, Fuel::pieces),
+        gate_with!(rewrite::SEARCH, Fuel::search),
+        gate_with!(rewrite::SEARCH_ALL, Fuel::search_all),
         ("range", v(3), Native::<Data>::new(|cv| range(cv))),
     ]
     .into_iter()

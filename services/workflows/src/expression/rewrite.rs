@@ -27,6 +27,12 @@ pub(super) const JSON: &str = "!json";
 pub(super) const PAIR: &str = "!pair";
 /// Looks at the two sides of `*`.
 pub(super) const SCALE: &str = "!scale";
+/// Looks at a text before it is taken to pieces.
+pub(super) const PIECES: &str = "!pieces";
+/// Looks at a text and a regular expression.
+pub(super) const SEARCH: &str = "!search";
+/// Looks at a text of which every match is described.
+pub(super) const SEARCH_ALL: &str = "!search_all";
 
 const LEFT: &str = "$!left";
 const RIGHT: &str = "$!right";
@@ -42,10 +48,6 @@ const WALKERS: &[&str] = &[
     "min_by_or_empty",
     "max_by_or_empty",
     "bsearch",
-    "implode",
-    "matches",
-    "split_matches",
-    "split_",
     "strftime",
     "strptime",
     "mktime",
@@ -110,7 +112,34 @@ fn function<'s>(name: &'s str, args: Vec<T<'s>>) -> T<'s> {
     }
     match name {
         "fromjson" => pipe(call(JSON), Term::Call(name, args.collect())),
-        "contains" | "indices" => {
+        "explode" | "implode" | "escape_html" | "unescape_html" | "encode_uri" | "decode_uri" => {
+            pipe(call(PIECES), Term::Call(name, args.collect()))
+        }
+        "matches" | "split_matches" | "split_" => {
+            // `re as $!right | flags as $!by | !search($!right) | !search_all($!by)
+            // | matches($!right; $!by)`
+            let found = Term::Call(name, vec![Term::Var(RIGHT), Term::Var(BY)]);
+            // Pieces are texts, without a description of each match.
+            let found = if name == "split_" {
+                found
+            } else {
+                pipe(Term::Call(SEARCH_ALL, vec![Term::Var(BY)]), found)
+            };
+            let body = pipe(Term::Call(SEARCH, vec![Term::Var(RIGHT)]), found);
+            let names = [RIGHT, BY].into_iter();
+            args.zip(names)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rfold(body, |body, (arg, name)| bind(arg, name, body))
+        }
+        "indices" => {
+            // `a as $!right | !pieces | !pair($!right) | indices($!right)`
+            let pair = Term::Call(PAIR, vec![Term::Var(RIGHT)]);
+            let body = Term::Call(name, vec![Term::Var(RIGHT)]);
+            let body = pipe(call(PIECES), pipe(pair, body));
+            args.fold(body, |body, arg| bind(arg, RIGHT, body))
+        }
+        "contains" => {
             // `a as $!right | !pair($!right) | contains($!right)`
             let body = pipe(
                 Term::Call(PAIR, vec![Term::Var(RIGHT)]),
@@ -133,8 +162,10 @@ fn binary<'s>(left: T<'s>, op: BinaryOp<&'s str>, right: T<'s>) -> T<'s> {
             then(Term::BinOp(boxed(left), op, boxed(right)), STEP)
         }
         BinaryOp::Math(Math::Mul) => multiply(term(left), term(right)),
-        BinaryOp::Math(Math::Sub | Math::Div) => {
-            then(both_whole(term(left), op, term(right)), STEP)
+        BinaryOp::Math(Math::Sub) => then(both_whole(term(left), op, term(right)), STEP),
+        // Division takes texts to pieces.
+        BinaryOp::Math(Math::Div) => {
+            then(both_whole(then(term(left), PIECES), op, term(right)), STEP)
         }
         BinaryOp::Math(Math::Add | Math::Rem) => {
             then(Term::BinOp(boxed(left), op, boxed(right)), STEP)

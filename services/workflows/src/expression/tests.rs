@@ -160,3 +160,29 @@ fn what_grows_without_end_is_stopped() {
     stopped("([range(300) | \"[\"] | join(\"\")) | fromjson", Value::Null);
     ends("reduce range(60) as $i (0; [., .]) | error", Value::Null);
 }
+
+#[test]
+fn library_calls_on_huge_texts_are_stopped_with_their_numbers() {
+    for (text, part) in [
+        ("(\"a\" * 8000000) | gsub(\"a\"; \"bbbbbbbb\")", "8000000"),
+        ("(\"a\" * 200000) | gsub(\"a\"; \"bbbbbbbb\")", "200000"),
+        ("(\"a\" * 20000) | gsub(\"a\"; \"b\")", "split it"),
+        ("(\"a\" * 200000) | test(\"(a*)*b\")", "at most 131072"),
+        ("(\"a\" * 200000) | [match(\"a\"; \"g\")] | length", "200000"),
+        ("(\"a\" * 200000) | [splits(\"a\")] | length", "200000"),
+        ("(\"a\" * 100000) | test(\"((a{1,100}){100}){10}b\")", "too large"),
+        ("(\"a\" * 400000) | split(\"\")", "400000"),
+        ("(\"a\" * 400000) / \"\"", "400000"),
+        ("(\"a\" * 400000) | explode", "400000"),
+        ("(\"a\" * 400000) | indices(\"a\")", "400000"),
+        ("[limit(300000; range(400000)) | 97] | implode", "300000"),
+        ("(\"a\" * 1000000) | . + . | ascii_downcase", "2000000"),
+    ] {
+        let failure = eval_text(text, Value::Null).expect_err(text);
+        assert!(failure.is_limit() && failure.to_string().contains(part), "{text}: {failure}");
+    }
+    check("[scan(\"[a-z]{2,3}\")]", json!("abc de"), json!(["abc", "de"]));
+    check("[match(\"b\", \"c\"; \"g\").offset]", json!("abc"), json!([1, 2]));
+    check("explode | implode | split(\"b\") | join(\"x\")", json!("abc"), json!("axc"));
+    check("7 / 2, 1 | select(. > 3)", Value::Null, json!(3.5));
+}

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     After, JournalRow, Store, Written, callbacks, journal, json, labels, labels_text, limit,
-    number, parse, problem,
+    number, parse, problem, readable,
 };
 use crate::{
     Error,
@@ -83,6 +83,15 @@ impl Store {
             Some(row) => execution(&row),
             None => Err(Error::ExecutionNotFound { id: id.clone() }),
         }
+    }
+
+    /// The execution, with an input that is what it was started with.
+    pub(crate) async fn runnable(&self, id: &ExecutionId) -> Result<Execution, Error> {
+        let Some(row) = self.db.query_opt(COLUMNS_GET, params![id.as_str()]).await? else {
+            return Err(Error::ExecutionNotFound { id: id.clone() });
+        };
+        parse(&row.text("input")?, "an input")?;
+        execution(&row)
     }
 
     pub(crate) async fn executions(
@@ -185,8 +194,14 @@ fn execution_id(row: &Row) -> Result<ExecutionId, Error> {
 }
 
 fn execution(row: &Row) -> Result<Execution, Error> {
-    let Value::Object(input) = parse(&row.text("input")?, "an input")? else {
-        return Err(Error::Damaged { what: "an input" });
+    // What cannot be read is shown as that, so that it stands in no list's way.
+    let input = match readable(&row.text("input")?, "an input") {
+        Value::Object(input) => input,
+        other @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)) => std::iter::once(("unreadable".to_owned(), other)).collect(),
     };
     let output = row.opt_text("output")?;
     let workflow = row.text("workflow_id")?;
@@ -196,10 +211,10 @@ fn execution(row: &Row) -> Result<Execution, Error> {
         version: number(row.integer("workflow_version")?, "a version")?,
         status: Status::of(&row.text("status")?).ok_or(Error::Damaged { what: "a status" })?,
         input,
-        output: output.map(|text| parse(&text, "an output")).transpose()?,
-        problem: problem(row.opt_text("problem")?)?,
+        output: output.map(|text| readable(&text, "an output")),
+        problem: problem(row.opt_text("problem")?),
         callback_url: row.opt_text("callback_url")?,
-        labels: labels(&row.text("labels")?)?,
+        labels: labels(&row.text("labels")?),
         subject: row.text("subject")?,
         created_at: Timestamp::from_micros(row.integer("create_time")?),
         started_at: row.opt_integer("start_time")?.map(Timestamp::from_micros),

@@ -3,7 +3,7 @@
 use lightning_mesh::clock::Timestamp;
 use lightning_store::{Batch, Expect, Once, Row, params};
 
-use super::{After, Store, Written, json, labels, labels_text, limit, number, parse};
+use super::{After, Store, Written, json, labels, labels_text, limit, number, readable};
 use crate::{
     Error,
     domain::{Version, Workflow, WorkflowId},
@@ -185,7 +185,7 @@ fn workflow(row: &Row) -> Result<Workflow, Error> {
         id: WorkflowId::parse(&row.text("id")?).map_err(|_| Error::Damaged { what: "an id" })?,
         name: row.text("name")?,
         description: row.text("description")?,
-        labels: labels(&row.text("labels")?)?,
+        labels: labels(&row.text("labels")?),
         version: version(row)?,
         revision: row.integer("revision")?,
         created_at: Timestamp::from_micros(row.integer("create_time")?),
@@ -196,7 +196,7 @@ fn workflow(row: &Row) -> Result<Workflow, Error> {
 fn version(row: &Row) -> Result<Version, Error> {
     Ok(Version {
         number: number(row.integer("version")?, "a version")?,
-        definition: parse(&row.text("definition")?, "a definition")?,
+        definition: readable(&row.text("definition")?, "a definition"),
         source: row.opt_text("source")?,
         hash: row.text("hash")?,
         created_at: Timestamp::from_micros(row.integer("version_time")?),

@@ -9,12 +9,13 @@ use std::{
     time::Duration,
 };
 
-use lightning_proto::workflows::v1::execution::Status;
+use lightning_proto::workflows::v1::{self as pb, execution::Status};
 use lightning_workflows::Config;
-use serde_json::json;
+use rusqlite::Connection;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::support::{Peers, World, counts, output, steps, until};
+use super::support::{Peers, World, counts, error, execute, output, reason, steps, until};
 
 /// Runs one life of the service in a runtime of its own, and crashes it.
 fn life<T>(data: &Path, peers: &Arc<Peers>, body: impl AsyncFnOnce(&World) -> T) -> T {
@@ -165,5 +166,95 @@ fn a_drain_leaves_waiting_executions_for_the_next_start() {
         world.clock.advance(Duration::from_secs(3_600));
         let ended = world.reaches(&id, Status::Completed).await;
         assert_eq!(output(&ended), json!({ "x": 1 }));
+    });
+}
+
+#[test]
+fn who_waits_for_an_end_during_a_drain_learns_where_to_look() {
+    let (data, peers) = (tempfile::tempdir().unwrap(), Arc::<Peers>::default());
+    let runtime = Runtime::new().unwrap();
+    let status = runtime.block_on(async {
+        let world = World::open_with(data.path(), Config::default(), peers.clone()).await;
+        let workflow = world.define("- rest: { wait: PT1H }").await;
+        let mut client = world.executions();
+        let waiting = lightning_mesh::task::spawn("a caller that waits", async move {
+            client.execute_workflow(execute(&workflow, json!({}), false)).await.unwrap_err()
+        });
+        let request = pb::ListExecutionsRequest {
+            filter: "status = waiting".to_owned(),
+            ..Default::default()
+        };
+        let id = until(|| async {
+            let list = world.executions().list_executions(request.clone()).await.unwrap();
+            list.into_inner().executions.pop().map(|execution| execution.id)
+        })
+        .await;
+        world.harness.stop().await;
+        let status = waiting.await.unwrap();
+        assert!(status.message().contains(&format!("GET /api/v1/executions/{id}")), "{status:?}");
+        let info = lightning_mesh::fault::error_info(&status).unwrap();
+        assert_eq!(info.metadata["execution_id"], id);
+        status
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    assert_eq!((status.code(), reason(&status).as_str()), (tonic::Code::Unavailable, "DRAINING"));
+}
+
+/// Puts things into the database as an older version may have left them there.
+fn spoil(data: &Path, ended: &str, workflow: &str) {
+    let database = Connection::open(data.join("workflows.db")).unwrap();
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let change = |sql: &str, value: &str, id: &str| {
+        assert!(database.execute(sql, [value, id]).unwrap() > 0, "{sql}");
+    };
+    change("UPDATE executions SET output = ?1, labels = 'damaged' WHERE id = ?2", &deep, ended);
+    let input = format!("{{\"a\":{deep}");
+    change("UPDATE executions SET input = ?1 WHERE id = ?2", &input, ended);
+    let journal =
+        "UPDATE journal SET entry = REPLACE(entry, '{\"x\":1}', ?1) WHERE execution_id = ?2";
+    change(journal, &deep, ended);
+    let mut schema = json!({ "type": "object" });
+    for level in 0..60 {
+        let next = json!({ "$ref": format!("#/$defs/a{}", level + 1) });
+        schema["$defs"][format!("a{level}")] = json!({ "allOf": [next, next] });
+    }
+    schema["$defs"]["a60"] = json!({ "type": "object" });
+    schema["$ref"] = json!("#/$defs/a0");
+    let document = json!({ "dsl": "1.0.0", "namespace": "n", "name": "old", "version": "1" });
+    let body = json!({ "set": { "x": 1 }, "input": { "schema": { "document": schema } } });
+    let definition: Value = json!({ "document": document, "do": [{ "a": body }] });
+    let version = "UPDATE workflow_versions SET definition = ?1 WHERE workflow_id = ?2";
+    change(version, &definition.to_string(), workflow);
+}
+
+#[test]
+fn what_an_older_version_stored_freezes_nothing_and_breaks_no_list() {
+    let (data, peers) = (tempfile::tempdir().unwrap(), Arc::<Peers>::default());
+    let runtime = Runtime::new().unwrap();
+    let (ended, open, workflow) = runtime.block_on(async {
+        let world = World::open_with(data.path(), Config::default(), peers.clone()).await;
+        let ended = world.run_tasks("- a: { set: { x: 1 } }", json!({})).await.id;
+        let workflow = world.define("- rest: { wait: PT1H }").await;
+        let open = world.begin(&workflow, json!({})).await;
+        world.reaches(&open, Status::Waiting).await;
+        world.harness.stop().await;
+        spoil(data.path(), &ended, &workflow);
+        (ended, open, workflow)
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    life(data.path(), &peers, async |world| {
+        let failed = world.reaches(&open, Status::Failed).await;
+        assert!(error(&failed).detail.contains("nests deeper"), "{failed:?}");
+        let again = execute(&workflow, json!({}), false);
+        let again = world.executions().execute_workflow(again).await.unwrap_err();
+        assert_eq!(reason(&again), "DEFINITION_INVALID");
+        let list = world.executions().list_executions(pb::ListExecutionsRequest::default()).await;
+        assert_eq!(list.unwrap().into_inner().executions.len(), 2);
+        world.workflows().list_workflows(pb::ListWorkflowsRequest::default()).await.unwrap();
+        let shown = world.get(&ended).await;
+        assert!(format!("{:?}", shown.output).contains("cannot be read"), "{shown:?}");
+        assert!(format!("{:?}", shown.input_data).contains("unreadable"), "{shown:?}");
+        assert_eq!(steps(&shown), ["a completed"]);
+        assert!(format!("{:?}", shown.steps[0].output).contains("too deep"), "{shown:?}");
     });
 }

@@ -232,7 +232,7 @@ async fn what_fails_says_what_and_where() {
     .await;
     let schema = "- a: { set: { x: 1 }, output: { schema: { document: { required: [y] } } } }";
     fails(&world, schema, json!({}), "validation", "/do/0/a", "y").await;
-    let grow = "- a: { set: { x: '${ \"x\" * 2000000 }' } }";
+    let grow = "- a: { set: { x: '${ [\"x\" * 1000000, \"x\" * 1000000] }' } }";
     fails(&world, grow, json!({}), "runtime", "/do/0/a", "larger").await;
     let steps = "- a: { set: { n: 1 } }\n- b: { switch: [{ on: { when: .n == 1, then: a } }] }";
     let config = lightning_workflows::Config { max_steps: 50, ..Default::default() };

@@ -13,7 +13,8 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
-    let connection = rusqlite::Connection::open(folder.path().join("x.db")).unwrap();
+    std::fs::create_dir(folder.path().join("databases")).unwrap();
+    let connection = rusqlite::Connection::open(folder.path().join("databases/x.db")).unwrap();
     connection
         .execute_batch(
             "CREATE TABLE t (a INTEGER, b TEXT, c REAL, d BLOB);
@@ -22,7 +23,7 @@ fn fixture() -> Fixture {
         .unwrap();
     let egress = Arc::new(Egress::new(Guard::default()));
     let database = Database::new(&Config::default(), folder.path(), egress);
-    let config = json!({"driver": "sqlite", "path": "x.db", "timeout": "2s"});
+    let config = json!({"driver": "sqlite", "path": "databases/x.db", "timeout": "2s"});
     let access = Access {
         id: IntegrationId::generate(),
         revision: 1,
@@ -147,14 +148,19 @@ async fn a_file_outside_or_of_a_service_is_refused_even_behind_a_link() {
     let link = |name: &str, to: std::path::PathBuf| {
         std::os::unix::fs::symlink(to, fixture.folder.path().join(name)).unwrap();
     };
-    link("out.db", outside.path().join("o.db"));
-    link("inner.db", fixture.folder.path().join("auth.db"));
-    for path in ["out.db", "inner.db", "auth.db"] {
+    std::fs::write(fixture.folder.path().join("workflows.lock"), "").unwrap();
+    link("databases/out.db", outside.path().join("o.db"));
+    link("databases/inner.db", fixture.folder.path().join("auth.db"));
+    link("databases/lock.db", fixture.folder.path().join("workflows.lock"));
+    link("sample.db", fixture.folder.path().join("auth.db"));
+    let paths =
+        ["databases/out.db", "databases/inner.db", "databases/lock.db", "sample.db", "auth.db"];
+    for path in paths.into_iter().chain(["workflows.lock"]) {
         fixture.access.config.insert("path".to_owned(), json!(path));
         let error = fixture.run("query", json!({"sql": "SELECT 1 AS x"})).await.unwrap_err();
         assert!(matches!(error, Error::ConfigInvalid(_)), "{path}: {error:?}");
     }
-    fixture.access.config.insert("path".to_owned(), json!("absent.db"));
+    fixture.access.config.insert("path".to_owned(), json!("databases/absent.db"));
     let error = fixture.run("query", json!({"sql": "SELECT 1 AS x"})).await.unwrap_err();
     assert!(matches!(error, Error::UpstreamUnavailable { .. }), "{error:?}");
 }
@@ -214,4 +220,39 @@ async fn a_statement_without_end_is_stopped() {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT printf('%.500000c', 'x') AS c FROM n";
     let error = fixture.run("query", json!({"sql": sql, "max_rows": 10_000})).await.unwrap_err();
     assert!(matches!(error, Error::ResultTooLarge { .. }), "{error:?}");
+}
+
+#[test]
+fn a_folder_around_the_data_directory_does_not_open_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        database_folders: vec![folder.path().to_owned(), folder.path().join("data/mine")],
+        ..Config::default()
+    };
+    let egress = Arc::new(Egress::new(Guard::default()));
+    let database = Database::new(&config, &folder.path().join("data"), egress);
+    let check = |path: &str, open: bool| {
+        let path = folder.path().join(path);
+        assert_eq!(database.named(&path.to_string_lossy()).is_ok(), open, "{path:?}");
+    };
+    check("other.db", true);
+    check("data/mine/x.db", true);
+    check("data/databases/x.db", true);
+    check("data/sample.db", true);
+    check("data/x.db", false);
+    check("data/auth.lock", false);
+    check("auth.db", false);
+}
+
+#[test]
+fn a_sqlite_statement_has_ten_seconds_unless_the_integration_says_otherwise() {
+    let fixture = fixture();
+    let check = |config: Value, seconds: u64| {
+        let settings: Settings = typed(config.clone()).unwrap();
+        let limits = fixture.database.limits(&settings);
+        assert_eq!(limits.timeout, Duration::from_secs(seconds), "{config}");
+    };
+    check(json!({"driver": "sqlite"}), 10);
+    check(json!({"driver": "sqlite", "timeout": "40s"}), 40);
+    check(json!({"driver": "postgres"}), 30);
 }
