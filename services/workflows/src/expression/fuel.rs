@@ -23,8 +23,8 @@ const MAX_LENGTH: usize = 1 << 20;
 const MAX_PIECES: usize = 256 << 10;
 /// Longest text in which a regular expression is looked for.
 const MAX_SEARCHED: usize = 128 << 10;
-/// Longest text in which every match is looked for and described: each takes up to ten kilobytes.
-const MAX_SEARCHED_ALL: usize = 16 << 10;
+/// Longest text in which every match is looked for and described: each takes about a kilobyte.
+const MAX_SEARCHED_ALL: usize = 64 << 10;
 /// Most work of a regular expression: bytes of the text times the size of the expression, with its
 /// counted repetitions written out.
 const MAX_SEARCH: usize = 32 << 20;

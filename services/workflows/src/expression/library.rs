@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use jaq_core::{
-    Ctx, DataT, Error, Exn, Lut, Native, ValXs,
+    Bind, Ctx, DataT, Error, Exn, Lut, Native, ValXs,
     box_iter::box_once,
     data::HasLut,
     load::{
@@ -306,9 +306,35 @@ fn checks() -> impl Iterator<Item = Fun<Data>> {
         gate!(rewrite::PIECES, Fuel::pieces, Fuel::pieces),
         gate_with!(rewrite::SEARCH, Fuel::search),
         gate_with!(rewrite::SEARCH_ALL, Fuel::search_all),
+        (
+            rewrite::ONE,
+            [Bind::Fun(())].into(),
+            Native::new(|mut cv: (Ctx<'_, Data>, Val)| {
+                let (f, ctx) = cv.0.pop_fun();
+                ahead(f.run((ctx, cv.1)))
+            })
+            .with_paths(|mut cv| {
+                let (f, ctx) = cv.0.pop_fun();
+                ahead(f.paths((ctx, cv.1)))
+            })
+            .with_update(|mut cv, update| {
+                let (f, ctx) = cv.0.pop_fun();
+                f.update((ctx, cv.1), update)
+            }),
+        ),
         ("range", v(3), Native::<Data>::new(|cv| range(cv))),
     ]
     .into_iter()
+}
+
+/// The same values, each taken only when it is known whether another one follows; after the last one
+/// nothing is kept.
+fn ahead<'a, T: 'a>(mut values: ValXs<'a, T, Val>) -> ValXs<'a, T, Val> {
+    let Some(first) = values.next() else { return Box::new(std::iter::empty()) };
+    match values.next() {
+        None => box_once(first),
+        Some(second) => Box::new([first, second].into_iter().chain(values)),
+    }
 }
 
 /// `range(from; to; by)` as jaq has it, except that each value is a step, so that a range without end

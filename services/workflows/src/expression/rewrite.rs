@@ -19,6 +19,9 @@ use jaq_core::{
 pub(super) const STEP: &str = "!step";
 /// One round of a fold; now and then looks at the whole value.
 pub(super) const ROUND: &str = "!round";
+/// Lets go of what a round needed as soon as it has given its last value. Without it a fold keeps every
+/// value that it went through, which for a growing text is the square of its length.
+pub(super) const ONE: &str = "!one";
 /// Looks at the whole value.
 pub(super) const WHOLE: &str = "!whole";
 /// Looks at a text before it is read as JSON.
@@ -77,7 +80,8 @@ pub(super) fn term(t: T<'_>) -> T<'_> {
         Term::Fold(kind, source, binding, parts) => {
             let mut parts = parts.into_iter().map(term);
             let first = parts.next();
-            let rest = parts.map(|part| pipe(call(ROUND), part));
+            let round = |part| Term::Call(ONE, vec![pipe(call(ROUND), part)]);
+            let rest = parts.map(round);
             Term::Fold(
                 kind,
                 boxed(*source),

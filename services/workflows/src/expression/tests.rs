@@ -166,7 +166,7 @@ fn library_calls_on_huge_texts_are_stopped_with_their_numbers() {
     for (text, part) in [
         ("(\"a\" * 8000000) | gsub(\"a\"; \"bbbbbbbb\")", "8000000"),
         ("(\"a\" * 200000) | gsub(\"a\"; \"bbbbbbbb\")", "200000"),
-        ("(\"a\" * 20000) | gsub(\"a\"; \"b\")", "split it"),
+        ("(\"a\" * 70000) | gsub(\"a\"; \"b\")", "split it"),
         ("(\"a\" * 200000) | test(\"(a*)*b\")", "at most 131072"),
         ("(\"a\" * 200000) | [match(\"a\"; \"g\")] | length", "200000"),
         ("(\"a\" * 200000) | [splits(\"a\")] | length", "200000"),
@@ -181,8 +181,34 @@ fn library_calls_on_huge_texts_are_stopped_with_their_numbers() {
         let failure = eval_text(text, Value::Null).expect_err(text);
         assert!(failure.is_limit() && failure.to_string().contains(part), "{text}: {failure}");
     }
+    check(
+        "[limit(3; foreach (1, 2) as $x (0; . + $x, . * 10; ., -.))]",
+        Value::Null,
+        json!([1, -1, 3]),
+    );
     check("[scan(\"[a-z]{2,3}\")]", json!("abc de"), json!(["abc", "de"]));
     check("[match(\"b\", \"c\"; \"g\").offset]", json!("abc"), json!([1, 2]));
     check("explode | implode | split(\"b\") | join(\"x\")", json!("abc"), json!("axc"));
     check("7 / 2, 1 | select(. > 3)", Value::Null, json!(3.5));
+}
+
+/// The most memory that the process has had, in KiB.
+#[cfg(target_os = "linux")]
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a number")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_text_that_grows_in_a_fold_is_kept_once() {
+    let before = peak();
+    let text =
+        "reduce range(20000) as $i (\"\"; . + (1 | if . then \"bbbbbbbb\" else . end)) | length";
+    check(text, Value::Null, json!(160_000));
+    check("(\"a\" * 8192) | gsub(\"a\"; \"bb\") | length", Value::Null, json!(16_384));
+    // Each stage of it kept would be 1.6 GB.
+    let grown = peak() - before;
+    assert!(grown < 400_000, "{grown} KiB");
 }
