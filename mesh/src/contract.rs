@@ -1,6 +1,54 @@
 //! What the contract says of a service beyond its methods, read from the descriptors.
 
-use prost_reflect::Value;
+use std::{collections::HashMap, sync::LazyLock};
+
+use prost_reflect::{MethodDescriptor, Value};
+
+/// What the contract says of a method that its callers must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Method {
+    /// Whether calling it twice is the same as calling it once, so that it may be retried
+    /// (`idempotency_level` is `NO_SIDE_EFFECTS` or `IDEMPOTENT`).
+    pub idempotent: bool,
+    /// Whether it changes nothing (`NO_SIDE_EFFECTS`).
+    pub safe: bool,
+    /// Whether its requests are a stream.
+    pub client_streaming: bool,
+    /// Whether its answers are a stream.
+    pub server_streaming: bool,
+}
+
+/// A method of the contract by its path, `/lightning.agents.v1.AgentService/GetAgent`. Also those of
+/// gRPC's own health service and reflection, if their descriptors are part of the pool.
+pub fn method(path: &str) -> Option<&'static Method> {
+    static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {
+        let services = lightning_proto::pool().services();
+        let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
+        let entry = |method: MethodDescriptor| {
+            let service = method.parent_service().full_name().to_owned();
+            (format!("/{service}/{}", method.name()), Method::of(&method))
+        };
+        methods.map(entry).collect()
+    });
+    METHODS.get(path)
+}
+
+impl Method {
+    /// What a descriptor says.
+    pub fn of(method: &MethodDescriptor) -> Self {
+        use prost_types::method_options::IdempotencyLevel;
+
+        let proto = method.method_descriptor_proto();
+        let options = proto.options.as_ref();
+        let level = options.map_or(IdempotencyLevel::IdempotencyUnknown, |o| o.idempotency_level());
+        Self {
+            idempotent: level != IdempotencyLevel::IdempotencyUnknown,
+            safe: level == IdempotencyLevel::NoSideEffects,
+            client_streaming: method.is_client_streaming(),
+            server_streaming: method.is_server_streaming(),
+        }
+    }
+}
 
 /// The path prefixes below which a service speaks plain HTTP, as the services of its package declare
 /// them with `option (lightning.options.v1.http_prefix)`.
@@ -45,4 +93,18 @@ pub fn declared_prefixes() -> Vec<(String, &'static str)> {
     words.dedup();
     let of = |word| http_prefixes(word).into_iter().map(move |prefix| (prefix, word));
     words.into_iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_say_how_they_may_be_called() {
+        let get = method("/lightning.agents.v1.AgentService/GetAgent").unwrap();
+        assert!(get.idempotent && get.safe && !get.server_streaming);
+        let create = method("/lightning.agents.v1.AgentService/CreateAgent").unwrap();
+        assert!(!create.safe);
+        assert_eq!(method("/lightning.agents.v1.AgentService/Nothing"), None);
+    }
 }

@@ -6,7 +6,6 @@
 
 use std::{
     convert::Infallible,
-    sync::LazyLock,
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,6 +17,7 @@ use tokio::time::Instant;
 use super::{Body, ChannelConfig};
 use crate::{
     body::{self, Bounds, deadline_passed, grpc_answer},
+    contract,
     identity::Caller,
     timeout,
 };
@@ -92,14 +92,5 @@ fn expired() -> Response<Body> {
 /// Whether a method of the contract answers with a stream. A method outside of it counts as one, since
 /// nothing is known about how long it takes.
 fn answers_with_stream(path: &str) -> bool {
-    static UNARY: LazyLock<std::collections::HashSet<String>> = LazyLock::new(|| {
-        let methods = lightning_proto::pool().services().flat_map(|service| {
-            let unary = service.methods().filter(|method| !method.is_server_streaming());
-            unary
-                .map(|method| format!("/{}/{}", service.full_name(), method.name()))
-                .collect::<Vec<_>>()
-        });
-        methods.collect()
-    });
-    !UNARY.contains(path)
+    contract::method(path).is_none_or(|method| method.server_streaming)
 }
