@@ -8,10 +8,7 @@
 
 use std::{
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,9 +20,11 @@ use lightning_proto::agents::v1::{
 };
 use tokio::net::TcpStream;
 
-const CONNECTIONS: usize = 64;
-const WARM_UP: Duration = Duration::from_secs(1);
-const MEASURED: Duration = Duration::from_secs(4);
+#[path = "shared/load.rs"]
+mod load;
+
+use load::Tally;
+
 const PORTS: [u16; 8] = [8000, 8001, 8002, 8003, 8004, 8005, 8006, 8051];
 /// The documented ports moved up, so that a mesh of the user's is left alone.
 const SHIFT: u16 = 20_000;
@@ -91,27 +90,6 @@ async fn cold_start() -> (Mesh, Duration) {
     (mesh, start.elapsed())
 }
 
-/// CPU time of the server so far: user and system ticks of `/proc/<pid>/stat`, 100 a second on Linux.
-fn cpu(mesh: &Mesh) -> Duration {
-    let path = format!("/proc/{}/stat", mesh.process.id());
-    let text = std::fs::read_to_string(path).expect("the process is alive");
-    let after = text.rsplit(')').next().expect("stat has a name in parentheses");
-    let field =
-        |at: usize| after.split_whitespace().nth(at).and_then(|word| word.parse::<u64>().ok());
-    let ticks = field(11).unwrap_or_default() + field(12).unwrap_or_default();
-    Duration::from_millis(ticks * 10)
-}
-
-/// Resident memory in MiB.
-fn resident(mesh: &Mesh) -> f64 {
-    let path = format!("/proc/{}/status", mesh.process.id());
-    let text = std::fs::read_to_string(path).expect("the process is alive");
-    let line = text.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS is there");
-    let kib: f64 =
-        line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or_default();
-    kib / 1024.0
-}
-
 #[derive(Clone, Copy)]
 enum Call {
     Create,
@@ -121,33 +99,20 @@ enum Call {
 /// Runs one caller per connection and prints what a call cost.
 async fn measure<F, W>(mesh: &Mesh, name: &str, caller: F)
 where
-    F: Fn(Arc<AtomicU64>, Instant) -> W,
+    F: Fn(Tally, Instant) -> W,
     W: Future<Output = ()> + Send + 'static,
 {
-    let done = Arc::new(AtomicU64::new(0));
-    let end = Instant::now() + WARM_UP + MEASURED;
-    let callers: Vec<_> = (0..CONNECTIONS)
-        .map(|_| lightning_mesh::task::spawn("bench", caller(Arc::clone(&done), end)))
-        .collect();
-    tokio::time::sleep(WARM_UP).await;
-    let (from, cpu_from, start) = (done.load(Ordering::Relaxed), cpu(mesh), Instant::now());
-    tokio::time::sleep(MEASURED - Duration::from_millis(50)).await;
-    let count = done.load(Ordering::Relaxed) - from;
-    let (seconds, spent) = (start.elapsed().as_secs_f64(), cpu(mesh) - cpu_from);
-    for caller in callers {
-        caller.await.expect("a caller does not panic");
-    }
-    let micros = spent.as_secs_f64() * 1e6 / count.max(1) as f64;
-    println!("{name:<34} {:>9.0} requests/s {micros:>8.1} us CPU/request", count as f64 / seconds);
+    let row = load::measure(mesh.process.id(), None, caller).await;
+    load::print(name, &row);
 }
 
 async fn rest(mesh: &Mesh, name: &str, port: u16, call: Call, id: &str) {
     let path: Arc<str> = format!("/api/v1/agents/{id}").into();
-    measure(mesh, name, move |done, end| {
+    measure(mesh, name, move |tally, mut due| {
         let path = Arc::clone(&path);
         async move {
             let mut sender = connect(port).await.expect("the port accepts");
-            while Instant::now() < end {
+            while tally.runs() {
                 let request = match call {
                     Call::Create => Request::post("/api/v1/agents")
                         .header("content-type", "application/json")
@@ -157,11 +122,13 @@ async fn rest(mesh: &Mesh, name: &str, port: u16, call: Call, id: &str) {
                         Request::get(&*path).header("host", "localhost").body(Full::default())
                     }
                 };
-                let response = sender.send_request(request.expect("a valid request")).await;
-                let response = response.expect("the server answers");
-                assert!(response.status().is_success(), "{}", response.status());
-                response.into_body().collect().await.expect("the body ends");
-                done.fetch_add(1, Ordering::Relaxed);
+                let call = async {
+                    let response = sender.send_request(request.expect("a valid request")).await;
+                    let response = response.expect("the server answers");
+                    assert!(response.status().is_success(), "{}", response.status());
+                    response.into_body().collect().await.expect("the body ends");
+                };
+                tally.time(&mut due, call).await;
             }
         }
     })
@@ -170,7 +137,7 @@ async fn rest(mesh: &Mesh, name: &str, port: u16, call: Call, id: &str) {
 
 async fn grpc(mesh: &Mesh, name: &str, port: u16, call: Call, id: &str) {
     let id: Arc<str> = id.into();
-    measure(mesh, name, move |done, end| {
+    measure(mesh, name, move |tally, mut due| {
         let id = Arc::clone(&id);
         async move {
             let endpoint =
@@ -178,24 +145,26 @@ async fn grpc(mesh: &Mesh, name: &str, port: u16, call: Call, id: &str) {
             let channel =
                 endpoint.expect("a valid address").connect().await.expect("the port accepts");
             let mut client = AgentServiceClient::new(channel);
-            while Instant::now() < end {
-                match call {
-                    Call::Create => {
-                        let agent = Agent {
-                            name: "Test Agent".to_owned(),
-                            agent_type: "conversational".to_owned(),
-                            ..Agent::default()
-                        };
-                        let request =
-                            CreateAgentRequest { agent: Some(agent), ..Default::default() };
-                        client.create_agent(request).await.expect("the server answers");
+            while tally.runs() {
+                let made = async {
+                    match call {
+                        Call::Create => {
+                            let agent = Agent {
+                                name: "Test Agent".to_owned(),
+                                agent_type: "conversational".to_owned(),
+                                ..Agent::default()
+                            };
+                            let request =
+                                CreateAgentRequest { agent: Some(agent), ..Default::default() };
+                            client.create_agent(request).await.expect("the server answers");
+                        }
+                        Call::Get => {
+                            let request = GetAgentRequest { id: id.to_string() };
+                            client.get_agent(request).await.expect("the server answers");
+                        }
                     }
-                    Call::Get => {
-                        let request = GetAgentRequest { id: id.to_string() };
-                        client.get_agent(request).await.expect("the server answers");
-                    }
-                }
-                done.fetch_add(1, Ordering::Relaxed);
+                };
+                tally.time(&mut due, made).await;
             }
         }
     })
@@ -235,7 +204,7 @@ async fn main() {
     let (mesh, _) = cold_start().await;
     // Idle means: a few rounds of the dashboard's questions are over.
     tokio::time::sleep(Duration::from_secs(11)).await;
-    println!("idle resident memory               {:>9.1} MiB", resident(&mesh));
+    println!("idle resident memory               {:>9.1} MiB", load::resident(mesh.process.id()));
     let id = agent().await;
     for (call, word) in [(Call::Get, "get"), (Call::Create, "create")] {
         rest(&mesh, &format!("{word} agent, REST, agents 8001"), 8001, call, &id).await;
@@ -243,5 +212,5 @@ async fn main() {
         rest(&mesh, &format!("{word} agent, REST, gateway 8000"), 8000, call, &id).await;
         grpc(&mesh, &format!("{word} agent, gRPC, gateway 8000"), 8000, call, &id).await;
     }
-    println!("resident memory after the load     {:>9.1} MiB", resident(&mesh));
+    println!("resident memory after the load     {:>9.1} MiB", load::resident(mesh.process.id()));
 }
