@@ -12,6 +12,7 @@ pub(crate) mod access;
 mod caller;
 mod gate;
 mod key;
+mod minted;
 mod open_mode;
 mod token;
 mod verifier;

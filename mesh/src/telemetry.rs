@@ -99,6 +99,9 @@ pub fn init(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
         .with(spans)
         .try_init()
         .map_err(TelemetryError::Twice)?;
+    if provider.is_some() {
+        trace::export();
+    }
     Ok(Telemetry(provider))
 }
 

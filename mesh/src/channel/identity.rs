@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::future::{Either, Ready, ready};
-use http::{HeaderValue, Request, Response, header};
+use http::{Request, Response, header};
 use tonic::body::Body;
 
 use super::Inner;
@@ -60,17 +60,14 @@ where
         let caller = caller.or(self.default_caller.as_deref());
         // A service that acts for itself says so by naming nobody.
         let caller = caller.filter(|caller| !caller.is_service());
-        let token = match self.tokens.mint(&self.service, &self.peer, caller) {
-            Ok(token) => token,
+        let value = match self.tokens.bearer(&self.service, &self.peer, caller) {
+            Ok(value) => value,
             Err(error) => {
                 return Either::Right(ready(
                     Ok(grpc_answer(Fault::internal(error)).map(Body::new)),
                 ));
             }
         };
-        let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-            .expect("a token is base64url and dots");
-        value.set_sensitive(true);
         let headers = request.headers_mut();
         headers.remove("x-api-key");
         headers.insert(header::AUTHORIZATION, value);

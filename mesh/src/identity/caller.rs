@@ -4,6 +4,8 @@
 //! on the way: a service that works on behalf of a user acts with that user's permissions. What is left
 //! of the deadline and the trace travel along, and are not kept.
 
+use std::hash::Hash;
+
 use lightning_proto::mesh::v1::ErrorReason;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -150,6 +152,12 @@ impl Caller {
             (mine, other) => mine.or(other),
         };
         Self { deadline, ..self }
+    }
+
+    /// Everything that says who calls, which is all but the deadline and the trace.
+    pub(super) fn identity(&self) -> impl Eq + Hash + use<'_> {
+        let Self { subject, name, roles, permissions, owner_id, session_id, via, .. } = self;
+        (subject, name, roles, permissions, owner_id, session_id, via)
     }
 
     pub(crate) fn with_trace(self, trace: Option<TraceContext>) -> Self {

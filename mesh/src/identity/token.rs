@@ -4,10 +4,14 @@
 //! minute. It names the service that calls and, unless that service acts for itself, the caller it acts
 //! for. A token for `agents` is useless at `models`, and an old one anywhere.
 
+use std::sync::Arc;
+
+use http::HeaderValue;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, MeshKey};
+use super::{Caller, MeshKey, fingerprint, minted::Minted};
 use crate::clock::Clock;
 
 /// The `typ` of a mesh token.
@@ -16,13 +20,17 @@ pub(crate) const TYPE: &str = "mesh+jwt";
 const LIFETIME: i64 = 60;
 /// Seconds that the clocks of two machines may differ.
 const SKEW: i64 = 30;
+/// How many tokens that were read are remembered, under their fingerprints.
+const READ_ENTRIES: u64 = 4_096;
 
-/// Mints and reads mesh tokens.
+/// Mints and reads mesh tokens. Clones share what they remember.
 #[derive(Clone)]
 pub(crate) struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
     clock: Clock,
+    minted: Arc<Minted>,
+    read: Cache<String, Arc<Claims>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,7 +58,27 @@ impl Tokens {
             encoding: EncodingKey::from_secret(key.bytes()),
             decoding: DecodingKey::from_secret(key.bytes()),
             clock,
+            minted: Arc::new(Minted::new()),
+            read: Cache::new(READ_ENTRIES),
         }
+    }
+
+    /// The `authorization` header with a token by which `service` calls `audience`, for `caller` or for
+    /// itself. Calls that follow each other closely get the same one.
+    pub(crate) fn bearer(
+        &self,
+        service: &str,
+        audience: &str,
+        caller: Option<&Caller>,
+    ) -> Result<HeaderValue, jsonwebtoken::errors::Error> {
+        let now = self.clock.now().as_seconds();
+        self.minted.get_or_mint((service, audience, caller), now, || {
+            let token = self.mint(service, audience, caller)?;
+            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+                .expect("a token is base64url and dots");
+            value.set_sensitive(true);
+            Ok(value)
+        })
     }
 
     /// A token by which `service` calls `audience`, for `caller` or for itself.
@@ -75,6 +103,31 @@ impl Tokens {
 
     /// Whom a token that came to `audience` speaks for. `via` names the service that sent it.
     pub(crate) fn verify(&self, token: &str, audience: &str) -> Result<Caller, Refusal> {
+        let name = fingerprint(token);
+        let claims = match self.read.get(&name) {
+            Some(claims) => claims,
+            None => {
+                let claims = Arc::new(self.read(token, audience)?);
+                self.read.insert(name, claims.clone());
+                claims
+            }
+        };
+        // What depends on the time and on who reads is checked each time.
+        let now = self.clock.now().as_seconds();
+        if claims.aud != audience || claims.iat > now + SKEW {
+            return Err(Refusal::Invalid);
+        }
+        if now >= claims.exp {
+            return Err(Refusal::Expired);
+        }
+        let caller = claims.caller.clone();
+        let mut caller = caller.unwrap_or_else(|| Caller::service(&claims.service));
+        caller.via = Some(claims.service.clone());
+        Ok(caller)
+    }
+
+    /// Reads a token that the mesh key has signed, whatever the time is.
+    fn read(&self, token: &str, audience: &str) -> Result<Claims, Refusal> {
         let mut validation = Validation::new(Algorithm::HS256);
         // Times are checked below against our own clock, which tests can move.
         validation.validate_exp = false;
@@ -83,17 +136,11 @@ impl Tokens {
         let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation)
             .map_err(|_| Refusal::Invalid)?;
         let claims = data.claims;
-        let now = self.clock.now().as_seconds();
-        let honest = claims.exp - claims.iat <= LIFETIME && claims.iat <= now + SKEW;
-        if data.header.typ.as_deref() != Some(TYPE) || claims.aud != audience || !honest {
+        let honest = claims.exp.saturating_sub(claims.iat) <= LIFETIME;
+        if data.header.typ.as_deref() != Some(TYPE) || !honest {
             return Err(Refusal::Invalid);
         }
-        if now >= claims.exp {
-            return Err(Refusal::Expired);
-        }
-        let mut caller = claims.caller.unwrap_or_else(|| Caller::service(&claims.service));
-        caller.via = Some(claims.service);
-        Ok(caller)
+        Ok(claims)
     }
 }
 
@@ -123,10 +170,31 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_sent_again_by_the_same_caller_only_and_not_for_long() {
+        let (tokens, hand) = tokens();
+        let user = Caller::new("user:1", "ada", ["agents.read"]);
+        let first = tokens.bearer("workflows", "agents", Some(&user)).unwrap();
+        hand.advance(Duration::from_secs(19));
+        assert_eq!(tokens.bearer("workflows", "agents", Some(&user)).unwrap(), first);
+        let other = Caller::new("user:1", "ada", ["agents.write"]);
+        for (service, audience, caller) in [
+            ("workflows", "agents", Some(&other)),
+            ("workflows", "agents", None),
+            ("workflows", "models", Some(&user)),
+            ("gateway", "agents", Some(&user)),
+        ] {
+            assert_ne!(tokens.bearer(service, audience, caller).unwrap(), first);
+        }
+        hand.advance(Duration::from_secs(1));
+        assert_ne!(tokens.bearer("workflows", "agents", Some(&user)).unwrap(), first);
+    }
+
+    #[test]
     fn a_token_is_useless_elsewhere_later_or_under_another_key() {
         let (tokens, hand) = tokens();
         let (others, _) = self::tokens();
         let token = tokens.mint("gateway", "agents", None).unwrap();
+        assert!(tokens.verify(&token, "agents").is_ok(), "and is remembered");
         assert_eq!(tokens.verify(&token, "models"), Err(Refusal::Invalid));
         assert_eq!(others.verify(&token, "agents"), Err(Refusal::Invalid));
         assert_eq!(tokens.verify("a.b.c", "agents"), Err(Refusal::Invalid));

@@ -35,18 +35,8 @@ pub async fn observe<B, F>(
 where
     F: Future<Output = Response<Body>>,
 {
-    let span = tracing::info_span!(
-        "request",
-        service,
-        rpc = Empty,
-        caller = Empty,
-        trace_id = Empty,
-        elapsed_ms = Empty,
-        code = Empty,
-    );
     let incoming = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
-    let trace = TraceContext::enter(incoming.and_then(TraceContext::parse), &span);
-    span.record("trace_id", trace.trace_id());
+    let (span, trace) = span(service, incoming.and_then(TraceContext::parse));
     let path = is_grpc(request.headers()).then(|| request.uri().path().to_owned());
     let mut record = Record {
         metrics: metrics.clone(),
@@ -63,6 +53,28 @@ where
     }
     record.code = outcome(&response);
     response.map(|inner| Observed { inner, trace, record }.boxed_unsync())
+}
+
+/// The span of a request, and the trace that it belongs to. What is known at once stands in the span
+/// from the start: each later field is formatted and appended on its own.
+fn span(service: &'static str, incoming: Option<TraceContext>) -> (Span, TraceContext) {
+    if !trace::exported() {
+        let trace = TraceContext::continued(incoming);
+        let id = trace.trace_id();
+        return (tracing::info_span!("request", service, trace_id = id, caller = Empty), trace);
+    }
+    let span = tracing::info_span!(
+        "request",
+        service,
+        trace_id = Empty,
+        caller = Empty,
+        rpc = Empty,
+        code = Empty,
+        elapsed_ms = Empty,
+    );
+    let trace = TraceContext::enter(incoming, &span);
+    span.record("trace_id", trace.trace_id());
+    (span, trace)
 }
 
 /// Whether a request speaks gRPC or gRPC-Web.
@@ -115,13 +127,17 @@ impl Drop for Record {
         let elapsed = self.started.elapsed();
         let path = self.path.as_deref().unwrap_or("other");
         self.metrics.record(path, code, elapsed);
-        self.span.record("rpc", path.trim_start_matches('/'));
-        self.span.record("code", code_name(code));
+        let rpc = path.trim_start_matches('/');
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        self.span.record("elapsed_ms", elapsed_ms);
+        let name = code_name(code);
+        if trace::exported() {
+            self.span.record("rpc", rpc).record("code", name).record("elapsed_ms", elapsed_ms);
+        }
         self.span.in_scope(|| match code {
-            Code::Ok => tracing::debug!("answered"),
-            Code::Unknown | Code::Internal | Code::DataLoss => tracing::warn!("failed"),
+            Code::Ok => tracing::debug!(rpc, code = name, elapsed_ms, "answered"),
+            Code::Unknown | Code::Internal | Code::DataLoss => {
+                tracing::warn!(rpc, code = name, elapsed_ms, "failed");
+            }
             Code::Cancelled
             | Code::InvalidArgument
             | Code::DeadlineExceeded
@@ -134,7 +150,7 @@ impl Drop for Record {
             | Code::OutOfRange
             | Code::Unimplemented
             | Code::Unavailable
-            | Code::Unauthenticated => tracing::info!("refused"),
+            | Code::Unauthenticated => tracing::info!(rpc, code = name, elapsed_ms, "refused"),
         });
     }
 }

@@ -4,9 +4,11 @@
 //! and a log line have in common. Only `traceparent` is understood: `tracestate` and `baggage` from
 //! outside are dropped, since nothing here reads them and they could be used to swell every hop.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use aws_lc_rs::rand;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };
@@ -18,6 +20,20 @@ pub const TRACEPARENT: &str = "traceparent";
 
 tokio::task_local! {
     static CURRENT: TraceContext;
+}
+
+/// Whether spans leave the process. Without that nobody reads what they would be told, and the ids are
+/// made here.
+static EXPORTED: AtomicBool = AtomicBool::new(false);
+
+/// Tells that spans are exported from here on.
+pub(super) fn export() {
+    EXPORTED.store(true, Ordering::Relaxed);
+}
+
+/// Whether spans are exported.
+pub(super) fn exported() -> bool {
+    EXPORTED.load(Ordering::Relaxed)
 }
 
 /// A trace and the span in it that is current. Displays as a `traceparent` header.
@@ -60,9 +76,14 @@ impl TraceContext {
         hex(&self.trace_id)
     }
 
-    /// Joins `span` to the trace that came in (or to a new one) and tells the context to use from here
-    /// on. When spans are exported their own ids are taken, so that both tell the same story.
-    pub(crate) fn enter(incoming: Option<Self>, span: &Span) -> Self {
+    /// The context to use from here on: the trace that came in, or a new one.
+    pub(super) fn continued(incoming: Option<Self>) -> Self {
+        incoming.map_or_else(Self::fresh, Self::child)
+    }
+
+    /// Joins an exported `span` to the trace that came in (or to a new one) and tells the context to use
+    /// from here on, which has the ids of the span, so that both tell the same story.
+    pub(super) fn enter(incoming: Option<Self>, span: &Span) -> Self {
         if let Some(parent) = incoming {
             // Fails only when no exporter is installed, and then there is nothing to join.
             let _ = span
@@ -77,7 +98,7 @@ impl TraceContext {
                 sampled: exported.is_sampled(),
             };
         }
-        incoming.map_or_else(Self::fresh, Self::child)
+        Self::continued(incoming)
     }
 
     fn otel(self) -> SpanContext {
@@ -113,9 +134,10 @@ pub(crate) fn sync_scope<T>(trace: TraceContext, run: impl FnOnce() -> T) -> T {
     CURRENT.sync_scope(trace, run)
 }
 
+/// Random, but not unpredictable: ids must not collide, and are no secret.
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    rand::fill(&mut bytes).expect("the system has random bytes");
+    fastrand::fill(&mut bytes);
     // All zeros means "no id" in the standard.
     if bytes == [0; N] {
         bytes[N - 1] = 1;
@@ -124,11 +146,11 @@ fn random<const N: usize>() -> [u8; N] {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-        text
-    })
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]));
+    text
 }
 
 /// Lower-case hexadecimal only, as the standard wants.
