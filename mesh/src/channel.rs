@@ -26,6 +26,8 @@ use crate::{
 
 mod connection;
 mod deadline;
+#[cfg(test)]
+mod http2;
 mod identity;
 mod pipe;
 mod trace;

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 /// Longer than anything takes on a loaded machine; only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const SERVICES: [&str; 8] =
     ["gateway", "agents", "enhanced", "workflows", "integrations", "models", "auth", "monitoring"];
