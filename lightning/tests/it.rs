@@ -12,6 +12,8 @@ mod access;
 mod agents;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/ca.rs"]
+mod ca;
 #[path = "it/crash.rs"]
 mod crash;
 #[path = "it/grpc.rs"]
