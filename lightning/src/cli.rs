@@ -37,6 +37,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Make the certificates by which services prove themselves to each other over TLS
+    Ca {
+        #[command(subcommand)]
+        command: CaCommand,
+    },
 }
 
 /// What every command that needs a configuration takes.
@@ -68,6 +73,86 @@ pub(crate) struct NewUser {
     /// A role: admin, developer, analyst or viewer; may be repeated
     #[arg(long = "role", default_value = "admin")]
     pub(crate) roles: Vec<String>,
+}
+
+/// What can be done with a certificate authority.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Make a new authority: DIR/ca.pem, which every process is given, and DIR/ca.key, which none is
+    Init {
+        #[command(flatten)]
+        place: CaPlace,
+        /// The name of this mesh in certificates: spiffe://NAME/<service>
+        #[arg(long, value_name = "NAME", default_value = "lightning.local")]
+        trust_domain: String,
+        /// How long the authority is good for
+        #[arg(long, default_value_t = 3650, value_parser = days())]
+        days: u32,
+        /// Replace an authority that is there; what it signed is then refused
+        #[arg(long)]
+        force: bool,
+    },
+    /// Sign a certificate for each service: OUT/<service>.pem and OUT/<service>.key
+    Issue {
+        /// The services [default: all eight]
+        services: Vec<String>,
+        #[command(flatten)]
+        place: CaPlace,
+        #[command(flatten)]
+        target: CaTarget,
+        /// How long the certificates are good for
+        #[arg(long, default_value_t = 90, value_parser = days())]
+        days: u32,
+        /// A further host name or address at which clients reach the services; may be repeated
+        #[arg(long = "host", value_name = "HOST")]
+        hosts: Vec<String>,
+        /// Replace certificates and keys that are there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Sign certificates that are there again, with new keys and the same names
+    Renew {
+        /// The services [default: all whose certificates are in OUT]
+        services: Vec<String>,
+        #[command(flatten)]
+        place: CaPlace,
+        #[command(flatten)]
+        target: CaTarget,
+        /// How long the new certificates are good for
+        #[arg(long, default_value_t = 90, value_parser = days())]
+        days: u32,
+        /// Only those that end within so many days
+        #[arg(long, value_name = "DAYS", value_parser = days())]
+        within: Option<u32>,
+    },
+    /// Show the authority and the certificates, never a key
+    Show {
+        #[command(flatten)]
+        place: CaPlace,
+        #[command(flatten)]
+        target: CaTarget,
+    },
+}
+
+/// Where the authority is kept.
+#[derive(Args, Debug)]
+pub(crate) struct CaPlace {
+    /// The folder of the authority
+    #[arg(long, value_name = "DIR", default_value = "data/tls")]
+    pub(crate) dir: PathBuf,
+}
+
+/// Where certificates are put.
+#[derive(Args, Debug)]
+pub(crate) struct CaTarget {
+    /// The folder of the certificates [default: the folder of the authority]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// A hundred years are more than anybody means.
+fn days() -> clap::builder::RangedU64ValueParser<u32> {
+    clap::builder::RangedU64ValueParser::new().range(1..=36_500)
 }
 
 /// The word of a service.

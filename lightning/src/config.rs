@@ -102,7 +102,8 @@ impl Config {
         let port = config.listen["auth"].port();
         if !issuer_is_said && port != 0 {
             // The default issuer is where the auth service listens.
-            config.auth.issuer = format!("http://localhost:{port}");
+            let scheme = config.mesh.tls.mode.scheme();
+            config.auth.issuer = format!("{scheme}://localhost:{port}");
         }
         if let Some(data) = data {
             config.store.data_dir = data.to_owned();

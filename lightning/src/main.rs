@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod admin;
+mod ca;
 mod cli;
 mod config;
 mod up;
@@ -46,6 +47,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Admin { command: AdminCommand::CreateUser(user), options } => {
             admin::create_user(&Config::load(&options)?, user)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Ca { command } => {
+            ca::run(command)?;
             Ok(ExitCode::SUCCESS)
         }
     }

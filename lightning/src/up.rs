@@ -58,7 +58,7 @@ async fn run_services(config: &Config, words: &[Word]) -> anyhow::Result<ExitCod
     }
     info!(services = words.len(), "ready");
     if words.len() == ALL.len() {
-        cli::say(&where_to_look(&places));
+        cli::say(&where_to_look(config.mesh.tls.mode.scheme(), &places));
     }
     tokio::select! {
         _ = terminate.recv() => {}
@@ -85,7 +85,8 @@ async fn run_services(config: &Config, words: &[Word]) -> anyhow::Result<ExitCod
 fn node_config(config: &Config, words: &[Word], loopback: bool) -> NodeConfig {
     let mut mesh = config.mesh.clone();
     for word in ALL.into_iter().filter(|word| !words.contains(word)) {
-        let address = || format!("http://{}", config.listen[word.as_str()]);
+        let scheme = if mesh.tls.is_on() { "https" } else { "http" };
+        let address = || format!("{scheme}://{}", config.listen[word.as_str()]);
         mesh.peers.entry(word.as_str().to_owned()).or_insert_with(address);
     }
     NodeConfig {
@@ -144,10 +145,10 @@ async fn refuse_open_mode(config: &Config, words: &[Word]) -> anyhow::Result<()>
     Ok(())
 }
 
-fn where_to_look(places: &[(Word, std::net::SocketAddr)]) -> String {
+fn where_to_look(scheme: &str, places: &[(Word, std::net::SocketAddr)]) -> String {
     let mut text = String::from("\n  Agent Lightning is ready.\n\n");
     for (word, address) in places {
-        let line = writeln!(text, "  {:<13} http://{address}", word.as_str());
+        let line = writeln!(text, "  {:<13} {scheme}://{address}", word.as_str());
         line.expect("writing to a string cannot fail");
     }
     let of =
@@ -155,8 +156,8 @@ fn where_to_look(places: &[(Word, std::net::SocketAddr)]) -> String {
     if let (Some(gateway), Some(monitoring)) = (of(Word::Gateway), of(Word::Monitoring)) {
         let rest = write!(
             text,
-            "\n  API           http://{gateway}/docs\n  Dashboard     http://{monitoring}/dashboard\n\n  \
-             curl -X POST http://{gateway}/api/v1/agents -H 'Content-Type: application/json' \\\n    \
+            "\n  API           {scheme}://{gateway}/docs\n  Dashboard     {scheme}://{monitoring}/dashboard\n\n  \
+             curl -X POST {scheme}://{gateway}/api/v1/agents -H 'Content-Type: application/json' \\\n    \
              -d '{{\"name\": \"Test Agent\", \"agent_type\": \"conversational\"}}'\n"
         );
         rest.expect("writing to a string cannot fail");

@@ -12,6 +12,8 @@ mod access;
 mod agents;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/ca.rs"]
+mod ca;
 #[path = "it/cluster.rs"]
 mod cluster;
 #[path = "it/crash.rs"]

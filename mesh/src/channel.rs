@@ -22,6 +22,7 @@ use crate::{
     body::grpc_answer,
     fault::Fault,
     identity::{Caller, Tokens},
+    tls::Tls,
 };
 
 mod connection;
@@ -93,6 +94,8 @@ struct Inner {
     tokens: Tokens,
     pipes: Pipes,
     addresses: Arc<BTreeMap<String, String>>,
+    /// Certificates for peers at `https://…`.
+    tls: Option<Tls>,
     config: ChannelConfig,
     channels: Mutex<HashMap<String, Channel>>,
 }
@@ -102,7 +105,7 @@ impl Channel {
         let config = &peers.config;
         // From the bottom up: each line wraps the one before it, so a request runs from the last line
         // to the first.
-        let stack = connection::Connection::new(peer, target, config);
+        let stack = connection::Connection::new(peer, target, peers.tls.clone(), config);
         // The token is minted last, so that a wait above it cannot let it grow old.
         let stack = identity::Identity::new(stack, peers, peer);
         // The trace is told outside of identity: what fails below belongs to it.
@@ -133,6 +136,7 @@ impl Peers {
         tokens: Tokens,
         pipes: Pipes,
         addresses: Arc<BTreeMap<String, String>>,
+        tls: Option<Tls>,
         config: ChannelConfig,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -141,6 +145,7 @@ impl Peers {
             tokens,
             pipes,
             addresses,
+            tls,
             config,
             channels: Mutex::default(),
         }))
@@ -154,6 +159,7 @@ impl Peers {
             tokens: self.0.tokens.clone(),
             pipes: self.0.pipes.clone(),
             addresses: self.0.addresses.clone(),
+            tls: self.0.tls.clone(),
             config: self.0.config.clone(),
             channels: Mutex::default(),
         }))

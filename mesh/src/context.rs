@@ -19,6 +19,7 @@ use crate::{
     serve::ServeConfig,
     shutdown::Shutdown,
     telemetry::Metrics,
+    tls::{Certificates, Mode, Tls, TlsConfig, TlsError},
 };
 
 /// `[mesh]`: what the services of a process have in common.
@@ -28,9 +29,12 @@ pub struct MeshConfig {
     /// The file with the key that services prove themselves with: 32 random bytes, readable by its
     /// owner alone. Made in the data directory unless told; several machines need the same file.
     pub key_file: Option<PathBuf>,
-    /// Where services run that are not in this process, such as `agents = "http://10.0.0.7:8001"`. An
-    /// address given for a service of this process is used instead of the pipe.
+    /// Where services run that are not in this process, such as `agents = "http://10.0.0.7:8001"`, or
+    /// `https://…` for mutual TLS. An address given for a service of this process is used instead of the
+    /// pipe.
     pub peers: BTreeMap<String, String>,
+    /// Certificates, and what ports ask of those who call.
+    pub tls: TlsConfig,
     /// Limits of every listener.
     pub serve: ServeConfig,
     /// How services call each other.
@@ -57,13 +61,32 @@ pub enum NodeError {
     #[error("the mesh key cannot be used")]
     Key(#[from] KeyError),
     /// The address of a peer is not one.
-    #[error("[mesh.peers] {peer} = {address:?} is not of the form \"http://host:port\"")]
+    #[error(
+        "[mesh.peers] {peer} = {address:?} is not of the form \"http://host:port\" or \"https://host:port\""
+    )]
     Address {
         /// The word of the peer.
         peer: String,
         /// What was configured.
         address: String,
     },
+    /// The address of a peer and the mode of TLS contradict each other.
+    #[error(
+        "[mesh.peers] {peer} = {address:?} does not go with [mesh.tls] mode = \"{mode}\": {advice}"
+    )]
+    Scheme {
+        /// The word of the peer.
+        peer: String,
+        /// What was configured.
+        address: String,
+        /// The mode.
+        mode: Mode,
+        /// What to change.
+        advice: &'static str,
+    },
+    /// TLS cannot be used.
+    #[error("TLS cannot start")]
+    Tls(#[from] TlsError),
     /// A fixed access state holds keys that cannot be used.
     #[error("the access state holds keys that cannot be used")]
     Access(#[source] jsonwebtoken::errors::Error),
@@ -80,6 +103,7 @@ struct Inner {
     tokens: Tokens,
     pipes: Pipes,
     addresses: Arc<BTreeMap<String, String>>,
+    certificates: Certificates,
     verifier: Arc<Verifier>,
 }
 
@@ -101,14 +125,16 @@ impl Node {
         Self::assemble(config, clock, shutdown, &key, None)
     }
 
-    /// Starts a node that believes a fixed access state, with a key of its own; for tests.
+    /// Starts a node that believes a fixed access state, with a key of its own unless a file is named; for
+    /// tests.
     pub(crate) fn start_with(
         config: NodeConfig,
         clock: Clock,
         shutdown: Shutdown,
         access: Option<AccessState>,
     ) -> Result<Self, NodeError> {
-        Self::assemble(config, clock, shutdown, &MeshKey::random(), access)
+        let key = config.mesh.key_file.as_deref().map(MeshKey::load_or_create).transpose()?;
+        Self::assemble(config, clock, shutdown, &key.unwrap_or_else(MeshKey::random), access)
     }
 
     fn assemble(
@@ -118,21 +144,24 @@ impl Node {
         key: &MeshKey,
         access: Option<AccessState>,
     ) -> Result<Self, NodeError> {
-        for (peer, address) in &config.mesh.peers {
-            if Target::address(address).is_none() {
-                let (peer, address) = (peer.clone(), address.clone());
-                return Err(NodeError::Address { peer, address });
-            }
+        check_peers(&config.mesh)?;
+        let certificates = Certificates::load(&config.mesh.tls, &config.services, &clock)?;
+        for tls in certificates.all() {
+            tls.watch(shutdown.clone());
         }
         let tokens = Tokens::new(key, clock.clone());
         let pipes = Pipes::new(config.services.iter().copied());
         let addresses = Arc::new(config.mesh.peers.clone());
-        // The process asks auth in its own name, not in that of one of its services.
+        // The process asks auth in its own name, not in that of one of its services; unless it must prove
+        // the name by a certificate, which only services have.
+        let first = config.services.first().filter(|_| config.mesh.tls.is_on());
+        let name = first.copied().unwrap_or("mesh");
         let peers = Peers::new(
-            "mesh",
+            name,
             tokens.clone(),
             pipes.clone(),
             addresses.clone(),
+            certificates.of(name).cloned(),
             config.mesh.channel.clone(),
         );
         let auth = peers.channel("auth");
@@ -141,7 +170,16 @@ impl Node {
             None => AccessWatch::follow(auth.clone(), shutdown.clone()),
         };
         let verifier = Arc::new(Verifier::new(tokens.clone(), access, auth, clock.clone()));
-        Ok(Self(Arc::new(Inner { config, clock, shutdown, tokens, pipes, addresses, verifier })))
+        Ok(Self(Arc::new(Inner {
+            config,
+            clock,
+            shutdown,
+            tokens,
+            pipes,
+            addresses,
+            certificates,
+            verifier,
+        })))
     }
 
     /// The node as the service of this word sees it.
@@ -152,9 +190,14 @@ impl Node {
             node.tokens.clone(),
             node.pipes.clone(),
             node.addresses.clone(),
+            node.certificates.of(name).cloned(),
             node.config.mesh.channel.clone(),
         );
-        Context { name, node: self.clone(), peers, metrics: Metrics::new(name, node.clock.clone()) }
+        let metrics = Metrics::new(name, node.clock.clone());
+        if let Some(tls) = node.certificates.of(name) {
+            tls.register(&metrics);
+        }
+        Context { name, node: self.clone(), peers, metrics }
     }
 }
 
@@ -197,13 +240,37 @@ impl Context {
     /// A gate for the named services of the contract (the gateway names all of them).
     pub fn gate<'a>(&self, services: impl IntoIterator<Item = &'a str>) -> Result<Gate, GateError> {
         let node = &*self.node.0;
-        Gate::new(self.name, services, node.verifier.clone(), node.config.loopback)
+        let gate = Gate::new(self.name, services, node.verifier.clone(), node.config.loopback)?;
+        Ok(gate.certificates_needed(node.config.mesh.tls.is_on()))
+    }
+
+    /// The certificates of this service; none when TLS is off.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.node.0.certificates.of(self.name)
     }
 
     /// The listening end of this service's pipe; once.
     pub fn pipe(&self) -> Option<PipeListener> {
         self.node.0.pipes.listen(self.name)
     }
+}
+
+/// Addresses must be ones, and must not ask for what the mode of TLS does not give.
+fn check_peers(mesh: &MeshConfig) -> Result<(), NodeError> {
+    for (peer, address) in &mesh.peers {
+        let (peer, address) = (peer.clone(), address.clone());
+        let Some(target) = Target::address(&address) else {
+            return Err(NodeError::Address { peer, address });
+        };
+        let mode = mesh.tls.mode;
+        let advice = match (mode, target.is_secure()) {
+            (Mode::Off, true) => "https needs certificates; choose \"permissive\" or \"strict\"",
+            (Mode::Strict, false) => "plain text is refused in this mode; write https",
+            (Mode::Off, false) | (Mode::Permissive, _) | (Mode::Strict, true) => continue,
+        };
+        return Err(NodeError::Scheme { peer, address, mode, advice });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -226,7 +293,7 @@ mod tests {
     async fn a_peer_without_a_proper_address_keeps_a_node_from_starting() {
         let folder = tempfile::tempdir().unwrap();
         for address in
-            ["", "agents:8001", "https://agents:8001", "http://agents:8001/x", "http://u@a:1"]
+            ["", "agents:8001", "ftp://agents:8001", "http://agents:8001/x", "http://u@a:1"]
         {
             let mut config = config(folder.path());
             config.mesh.peers.insert("agents".to_owned(), address.to_owned());
@@ -234,5 +301,30 @@ mod tests {
             let error = Node::start(config, Clock::system(), shutdown).err().unwrap();
             assert!(error.to_string().contains("http://host:port"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn addresses_and_the_mode_of_tls_must_agree() {
+        let check = |address: &str, mode: Mode, expected: &str| {
+            let mut config = MeshConfig::default();
+            config.tls.mode = mode;
+            config.peers.insert("agents".to_owned(), address.to_owned());
+            let said = check_peers(&config).err().map(|error| error.to_string());
+            let fits = said.as_ref().map_or(expected.is_empty(), |said| said.contains(expected));
+            assert!(fits, "{address} {mode:?}: {said:?}");
+        };
+        check("http://agents:8001", Mode::Off, "");
+        check("https://agents:8001", Mode::Off, "https needs certificates");
+        check("http://agents:8001", Mode::Permissive, "");
+        check("https://agents:8001", Mode::Permissive, "");
+        check("http://agents:8001", Mode::Strict, "write https");
+        check("https://agents:8001", Mode::Strict, "");
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = NodeConfig { services: vec!["agents"], ..config(folder.path()) };
+        config.mesh.tls.mode = Mode::Strict;
+        let (_trigger, shutdown) = Shutdown::new();
+        let error = Node::start(config, Clock::system(), shutdown).err().unwrap();
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        assert!(source.contains("`ca` must name a file"), "{error}: {source}");
     }
 }

@@ -39,6 +39,7 @@ pub mod task;
 pub mod telemetry;
 pub mod testing;
 mod timeout;
+pub mod tls;
 
 pub use context::{Context, MeshConfig, Node, NodeConfig};
 pub use service::Service;

@@ -19,3 +19,5 @@ mod limits;
 mod protocols;
 #[path = "it/telemetry.rs"]
 mod telemetry;
+#[path = "it/tls.rs"]
+mod tls;

@@ -28,6 +28,8 @@ fn the_issuer_follows_the_listener_unless_it_is_said() {
     let config =
         read("[auth]\nlisten = \"127.0.0.1:9006\"\nissuer = \"https://id.example\"").unwrap();
     assert_eq!(config.auth.issuer, "https://id.example");
+    let config = read("[mesh.tls]\nmode = \"strict\"").unwrap();
+    assert_eq!(config.auth.issuer, "https://localhost:8006");
 }
 
 #[test]
@@ -40,6 +42,7 @@ fn what_is_wrong_is_named() {
     check("[agent]\nlisten = \"127.0.0.1:9001\"", "unknown section [agent]");
     check("[agents]\nlisten = \"here\"", "agents.listen");
     check("[agents]\nport = 1", "port");
+    check("[mesh.tls]\nmode = \"loose\"", "mesh.tls.mode");
     check("[monitoring]\ninterval = \"soon\"", "monitoring.interval");
 }
 

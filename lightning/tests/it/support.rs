@@ -66,7 +66,12 @@ impl Mesh {
 
     /// Starts every service named in `apart` as a process of its own, and all others in one.
     pub(crate) async fn start_split(apart: &[&str]) -> Self {
-        let mut mesh = Self::new("");
+        Self::start_split_with("", apart).await
+    }
+
+    /// The same with further lines of configuration.
+    pub(crate) async fn start_split_with(config: &str, apart: &[&str]) -> Self {
+        let mut mesh = Self::new(config);
         // The ports must be known before the first process starts: every process is told of all.
         let taken: Vec<_> =
             SERVICES.map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).into();

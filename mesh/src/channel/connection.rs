@@ -17,7 +17,10 @@ use std::{
 
 use base64::{Engine as _, alphabet, engine};
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response, Uri, header, uri::Authority};
+use http::{
+    HeaderMap, Request, Response, Uri, header,
+    uri::{Authority, Scheme},
+};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -33,6 +36,7 @@ use crate::{
     body::{Bounded, Bounds, BoxError},
     serve::Executor,
     task,
+    tls::{self, Tls},
 };
 
 /// Pause after a failed attempt to connect: first, longest.
@@ -52,8 +56,8 @@ type Sender = http2::SendRequest<Body>;
 pub(crate) enum Target {
     /// In this process.
     Pipe(Pipe),
-    /// At `http://host:port`.
-    Address(Authority),
+    /// At `http://host:port`, or at `https://host:port`.
+    Address { authority: Authority, secure: bool },
     /// Not configured.
     Nowhere,
 }
@@ -65,6 +69,7 @@ pub(super) struct Connection(Arc<Peer>);
 struct Peer {
     name: String,
     target: Target,
+    tls: Option<Tls>,
     config: ChannelConfig,
     lanes: Vec<Mutex<Lane>>,
     next: AtomicUsize,
@@ -79,24 +84,43 @@ struct Lane {
 }
 
 impl Target {
-    /// From `http://host:port`; `None` for anything else.
+    /// From `http://host:port` or `https://host:port`; `None` for anything else.
     pub(crate) fn address(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
-        let plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
-        let authority = uri.into_parts().authority.filter(|_| plain)?;
-        (!authority.as_str().contains('@')).then_some(Self::Address(authority))
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            Some(_) | None => return None,
+        };
+        let bare = uri.path() == "/" && uri.query().is_none();
+        let authority = uri.into_parts().authority.filter(|_| bare)?;
+        (!authority.as_str().contains('@')).then_some(Self::Address { authority, secure })
+    }
+
+    /// Whether the way there is encrypted or never leaves the process.
+    pub(crate) fn is_secure(&self) -> bool {
+        match self {
+            Self::Address { secure, .. } => *secure,
+            Self::Pipe(_) | Self::Nowhere => true,
+        }
     }
 }
 
 impl Connection {
-    pub(super) fn new(name: &str, target: Target, config: &ChannelConfig) -> Self {
+    pub(super) fn new(
+        name: &str,
+        target: Target,
+        tls: Option<Tls>,
+        config: &ChannelConfig,
+    ) -> Self {
         let lanes = match &target {
-            Target::Address(_) => config.connections.clamp(1, 64),
+            Target::Address { .. } => config.connections.clamp(1, 64),
             Target::Pipe(_) | Target::Nowhere => 1,
         };
         Self(Arc::new(Peer {
             name: name.to_owned(),
             target,
+            tls,
             config: config.clone(),
             lanes: (0..lanes).map(|_| Mutex::default()).collect(),
             next: AtomicUsize::new(0),
@@ -148,12 +172,13 @@ impl Peer {
     }
 
     fn address(&self, request: &mut Request<Body>) {
-        let authority = match &self.target {
-            Target::Address(authority) => authority.clone(),
-            Target::Pipe(_) | Target::Nowhere => Authority::from_static("pipe"),
+        let (authority, scheme) = match &self.target {
+            Target::Address { authority, secure: true } => (authority.clone(), Scheme::HTTPS),
+            Target::Address { authority, secure: false } => (authority.clone(), Scheme::HTTP),
+            Target::Pipe(_) | Target::Nowhere => (Authority::from_static("pipe"), Scheme::HTTP),
         };
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        parts.scheme = Some(http::uri::Scheme::HTTP);
+        parts.scheme = Some(scheme);
         parts.authority = Some(authority);
         if parts.path_and_query.is_none() {
             parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
@@ -190,12 +215,19 @@ impl Peer {
     async fn connect(&self) -> io::Result<Sender> {
         match &self.target {
             Target::Pipe(pipe) => self.handshake(pipe.connect().await?).await,
-            Target::Address(authority) => {
+            Target::Address { authority, secure } => {
                 let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-                let port = authority.port_u16().unwrap_or(80);
+                let port = authority.port_u16().unwrap_or(if *secure { 443 } else { 80 });
                 let stream = TcpStream::connect((host, port)).await?;
                 stream.set_nodelay(true)?;
-                self.handshake(stream).await
+                match (secure, &self.tls) {
+                    (false, _) => self.handshake(stream).await,
+                    (true, Some(tls)) => {
+                        self.handshake(tls.connect(stream, &self.name).await?).await
+                    }
+                    // A node whose TLS is off does not start with such an address.
+                    (true, None) => Err(io::Error::other("https needs [mesh.tls]")),
+                }
             }
             Target::Nowhere => {
                 Err(io::Error::other("it is neither served here nor configured under [mesh.peers]"))
@@ -213,7 +245,7 @@ impl Peer {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADERS);
-        if matches!(self.target, Target::Address(_)) {
+        if matches!(self.target, Target::Address { .. }) {
             builder
                 .keep_alive_interval(self.config.keepalive_interval)
                 .keep_alive_timeout(self.config.keepalive_timeout);
@@ -273,7 +305,13 @@ fn read_error(error: &BoxError) -> Status {
         }
         cause = error.source();
     }
-    Status::unavailable("the connection to the peer was lost")
+    // A server that refuses our certificate says so after the handshake is over for us.
+    match tls::explain(&**error) {
+        Some(reason) => {
+            Status::unavailable(format!("the connection to the peer was lost: {reason}"))
+        }
+        None => Status::unavailable("the connection to the peer was lost"),
+    }
 }
 
 /// A body whose trailers can be read without fear.

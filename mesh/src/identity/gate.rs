@@ -11,7 +11,7 @@ use lightning_proto::mesh::v1::ErrorReason;
 use prost_reflect::{MethodDescriptor, Value};
 
 use super::{Caller, Verifier, open_mode};
-use crate::{fault::Fault, serve::Peer, telemetry::trace};
+use crate::{fault::Fault, serve::Peer, telemetry::trace, tls::PeerIdentity};
 
 /// The method option that names the permission.
 const OPTION: &str = "lightning.options.v1.permission";
@@ -35,6 +35,8 @@ pub struct Gate {
     verifier: Arc<Verifier>,
     /// Whether every listener of the process is on loopback.
     loopback: bool,
+    /// Whether services that call from outside of the process must show their certificate.
+    certificates: bool,
 }
 
 enum Permission {
@@ -82,7 +84,15 @@ impl Gate {
                 methods.insert(path, permission(&method)?);
             }
         }
-        Ok(Self { service, methods, verifier, loopback })
+        Ok(Self { service, methods, verifier, loopback, certificates: false })
+    }
+
+    /// The same gate, which believes mesh tokens from the network only together with the certificate of
+    /// the service that they name: a token that was stolen, or minted with a stolen mesh key, is then not
+    /// enough.
+    #[must_use]
+    pub(crate) fn certificates_needed(self, needed: bool) -> Self {
+        Self { certificates: needed, ..self }
     }
 
     /// Whether the method is offered here.
@@ -124,7 +134,7 @@ impl Gate {
     /// themselves.
     pub async fn identify(&self, parts: &Parts) -> Result<Caller, Fault> {
         match credential(&parts.headers)? {
-            Credential::Token(token) => self.verifier.verify(token, self.service).await,
+            Credential::Token(token) => self.verify(token, parts).await,
             Credential::OtherScheme => Err(wrong_scheme()),
             Credential::None => self.without_credential(parts).await,
         }
@@ -134,7 +144,7 @@ impl Gate {
     /// use `Basic`), and not being able to ask whether open mode holds makes the caller anonymous.
     async fn identify_leniently(&self, parts: &Parts) -> Result<Caller, Fault> {
         match credential(&parts.headers)? {
-            Credential::Token(token) => self.verifier.verify(token, self.service).await,
+            Credential::Token(token) => self.verify(token, parts).await,
             Credential::OtherScheme => Ok(Caller::anonymous()),
             // Somebody who may call anyway is not refused for the name they used, nor when auth cannot
             // be asked; only handlers that look at the caller notice.
@@ -149,7 +159,7 @@ impl Gate {
 
     async fn service_caller(&self, parts: &Parts) -> Result<Caller, Fault> {
         let caller = match credential(&parts.headers)? {
-            Credential::Token(token) => self.verifier.verify(token, self.service).await?,
+            Credential::Token(token) => self.verify(token, parts).await?,
             Credential::OtherScheme => return Err(wrong_scheme()),
             Credential::None => return Err(no_credential()),
         };
@@ -157,6 +167,14 @@ impl Gate {
             return Err(Fault::denied(ErrorReason::PermissionDenied)
                 .message("this is for services of the mesh alone")
                 .with("permission", "internal"));
+        }
+        Ok(caller)
+    }
+
+    async fn verify(&self, token: &str, parts: &Parts) -> Result<Caller, Fault> {
+        let caller = self.verifier.verify(token, self.service).await?;
+        if let Some(service) = caller.via.as_deref().filter(|_| self.certificates) {
+            check_certificate(service, parts)?;
         }
         Ok(caller)
     }
@@ -179,6 +197,29 @@ impl Gate {
     fn may_be_open(&self, parts: &Parts) -> bool {
         let peer = parts.extensions.get::<Peer>();
         self.loopback && peer.is_some_and(|peer| !peer.in_process && peer.is_loopback())
+    }
+}
+
+/// Whether the service that a mesh token names is the one that the connection belongs to.
+fn check_certificate(service: &str, parts: &Parts) -> Result<(), Fault> {
+    if parts.extensions.get::<Peer>().is_some_and(|peer| peer.in_process) {
+        return Ok(());
+    }
+    match parts.extensions.get::<PeerIdentity>() {
+        Some(identity) if identity.service == service => Ok(()),
+        Some(identity) => Err(Fault::denied(ErrorReason::CertificateMismatch)
+            .message(format!(
+                "the token is one of the service {service}, the certificate one of {}",
+                identity.spiffe_id
+            ))
+            .with("service", service)
+            .with("certificate", &identity.spiffe_id)),
+        None => Err(Fault::denied(ErrorReason::CertificateRequired)
+            .message(format!(
+                "the service {service} must call over mutual TLS, with its own certificate; write its \
+                 peers as https://host:port"
+            ))
+            .with("service", service)),
     }
 }
 

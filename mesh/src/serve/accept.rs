@@ -15,7 +15,7 @@ use super::{
     connection::{Connection, Limits},
 };
 use crate::{
-    channel::PipeListener, context::Context, shutdown::Shutdown, task, telemetry::Metrics,
+    channel::PipeListener, context::Context, shutdown::Shutdown, task, telemetry::Metrics, tls::Tls,
 };
 
 /// How long the pipe waits for its last calls once nobody should need it any more.
@@ -42,8 +42,10 @@ pub async fn serve_with(
 ) -> Drained {
     let config = context.serve_config().clone();
     let shutdown = context.shutdown().clone();
-    let port = Acceptor::new(&handler, &config, context.metrics(), Limits::port(&config));
-    let inner = Acceptor::new(&handler, &config, context.metrics(), Limits::pipe(&config));
+    let metrics = context.metrics();
+    let tls = context.tls().cloned();
+    let port = Acceptor::new(&handler, &config, metrics, Limits::port(&config), tls);
+    let inner = Acceptor::new(&handler, &config, metrics, Limits::pipe(&config), None);
     // The guard keeps the pipes of all services open while this port drains.
     let guard = shutdown.guard();
     let serve_port = async {
@@ -89,7 +91,8 @@ async fn accept_port(acceptor: &Acceptor, listener: Listener, shutdown: &Shutdow
             Ok((stream, addr, permit)) => {
                 // Without it small frames wait for each other; a socket that refuses is as good as gone.
                 let _ = stream.set_nodelay(true);
-                acceptor.start(stream, Peer { addr: Some(addr), in_process: false }, permit);
+                let peer = Peer { addr: Some(addr), in_process: false };
+                acceptor.start(peer, permit, |connection| connection.run_port(stream));
             }
             Err(error) => {
                 tracing::warn!(error = %error, "cannot accept a connection");
@@ -116,7 +119,8 @@ async fn accept_pipe(
             () = &mut nobody_needs_it => return,
             stream = pipe.accept() => match stream {
                 Some(stream) => {
-                    acceptor.start(stream, Peer { addr: None, in_process: true }, acceptor.permit().await);
+                    let (peer, permit) = (Peer { addr: None, in_process: true }, acceptor.permit().await);
+                    acceptor.start(peer, permit, |connection| connection.run_pipe(stream));
                 }
                 None => return,
             }
@@ -127,6 +131,7 @@ async fn accept_pipe(
 struct Acceptor {
     handler: Handler,
     limits: Arc<Limits>,
+    tls: Option<Tls>,
     metrics: Metrics,
     permits: Arc<Semaphore>,
     tracker: TaskTracker,
@@ -135,10 +140,17 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    fn new(handler: &Handler, config: &ServeConfig, metrics: &Metrics, limits: Limits) -> Self {
+    fn new(
+        handler: &Handler,
+        config: &ServeConfig,
+        metrics: &Metrics,
+        limits: Limits,
+        tls: Option<Tls>,
+    ) -> Self {
         Self {
             handler: handler.clone(),
             limits: Arc::new(limits),
+            tls,
             metrics: metrics.clone(),
             permits: Arc::new(Semaphore::new(
                 config.max_connections.clamp(1, Semaphore::MAX_PERMITS),
@@ -163,22 +175,24 @@ impl Acceptor {
         Ok((stream, addr, permit))
     }
 
-    fn start<T>(&self, stream: T, peer: Peer, permit: OwnedSemaphorePermit)
+    fn start<F>(&self, peer: Peer, permit: OwnedSemaphorePermit, run: impl FnOnce(Connection) -> F)
     where
-        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
     {
         let connection = Connection {
             handler: self.handler.clone(),
             limits: self.limits.clone(),
+            tls: self.tls.clone(),
             peer,
             drain: self.drain.clone(),
             cut: self.cut.clone(),
         };
+        let running = run(connection);
         let presence = self.metrics.connection_opened();
         task::spawn(
             "connection",
             self.tracker.track_future(async move {
-                connection.run(stream).await;
+                running.await;
                 drop((permit, presence));
             }),
         );

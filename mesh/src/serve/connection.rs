@@ -6,6 +6,7 @@
 
 use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
+use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -13,17 +14,27 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use self::{activity::Activity, rewound::Rewound};
-use super::{Executor, Handler, Peer, ServeConfig};
-use crate::body::{Body, Holding, boxed};
+use super::{Executor, Handler, Peer, ServeConfig, plain_error};
+use crate::{
+    body::{Body, Holding, boxed, grpc_answer},
+    fault::Fault,
+    telemetry::observe::is_grpc,
+    tls::{Link, Tls},
+};
 
 mod activity;
 mod rewound;
 
+/// The first byte of TLS: a record of the handshake. No request begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// HTTP/2 flow-control windows: per stream, per connection.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -70,39 +81,98 @@ impl Limits {
 pub(super) struct Connection {
     pub(super) handler: Handler,
     pub(super) limits: Arc<Limits>,
+    /// Set on a port that speaks TLS.
+    pub(super) tls: Option<Tls>,
     pub(super) peer: Peer,
     pub(super) drain: CancellationToken,
     pub(super) cut: CancellationToken,
 }
 
+/// What a client speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+    Tls,
+}
+
+/// What every request of a connection has in common.
+struct Desk {
+    handler: Handler,
+    peer: Peer,
+    link: Link,
+    tls: Option<Tls>,
+    activity: Arc<Activity>,
+}
+
 impl Connection {
-    /// Serves it to its end, whichever comes first: the client's, the drain's or the cut.
-    pub(super) async fn run<T>(self, mut stream: T)
+    /// Serves a pipe to its end, whichever comes first: the client's, the drain's or the cut.
+    pub(super) async fn run_pipe<T>(self, mut stream: T)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        if let Some((protocol, start)) = self.sniffed(&mut stream).await {
+            self.serve(protocol, start, stream, Link::Pipe, None).await;
+        }
+    }
+
+    /// The same for a TCP connection, which may speak TLS first.
+    pub(super) async fn run_port(self, mut stream: TcpStream) {
+        let Some((protocol, start)) = self.sniffed(&mut stream).await else { return };
+        let Some(tls) = self.tls.clone().filter(|_| protocol == Protocol::Tls) else {
+            return self.serve(protocol, start, stream, Link::Plain, None).await;
+        };
+        let stream = Rewound::new(start, stream, None);
+        let secured = tokio::select! {
+            () = self.drain.cancelled() => return,
+            secured = tls.accept(stream, self.peer.addr) => secured,
+        };
+        let Some(mut secured) = secured else { return };
+        let Some((protocol, start)) = self.sniffed(&mut secured.stream).await else { return };
+        let (link, lifetime) = (Link::Tls(secured.identity), secured.lifetime);
+        self.serve(protocol, start, secured.stream, link, lifetime).await;
+    }
+
+    /// What the client speaks and what was read to tell; `None` if it says nothing in time.
+    async fn sniffed<T: AsyncRead + Unpin>(&self, stream: &mut T) -> Option<(Protocol, Vec<u8>)> {
         let sniffed = tokio::select! {
             // Nothing was asked yet, so nothing is lost.
-            () = self.drain.cancelled() => return,
-            sniffed = tokio::time::timeout(self.limits.first_byte, sniff(&mut stream)) => sniffed,
+            () = self.drain.cancelled() => return None,
+            sniffed = tokio::time::timeout(self.limits.first_byte, sniff(stream)) => sniffed,
         };
-        let Ok(Ok((is_http2, start))) = sniffed else {
-            return;
-        };
+        sniffed.ok()?.ok()
+    }
+
+    async fn serve<T>(
+        self,
+        protocol: Protocol,
+        start: Vec<u8>,
+        stream: T,
+        link: Link,
+        lifetime: Option<Duration>,
+    ) where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let activity = Arc::new(Activity::new());
+        let is_http2 = protocol == Protocol::Http2;
         // In HTTP/2, bytes between requests are pings and settings, not the start of a head.
         let heads = (!is_http2).then(|| activity.clone());
         let io = TokioIo::new(Rewound::new(start, stream, heads));
-        let service = {
-            let (handler, peer, activity) = (self.handler.clone(), self.peer, activity.clone());
-            service_fn(move |request| answer(&handler, peer, &activity, request))
-        };
+        let desk = Arc::new(Desk {
+            handler: self.handler.clone(),
+            peer: self.peer,
+            link,
+            tls: self.tls.clone(),
+            activity: activity.clone(),
+        });
+        let service = service_fn(move |request| answer(&desk, request));
         let ended = if is_http2 {
             let connection = self.http2().serve_connection(io, service);
-            self.drive(connection, |c| c.graceful_shutdown(), &activity).await
+            self.drive(connection, |c| c.graceful_shutdown(), &activity, lifetime).await
         } else {
+            // TLS inside of TLS, or on a port that does not speak it, is a malformed head.
             let connection = self.http1().serve_connection(io, service);
-            self.drive(connection, |c| c.graceful_shutdown(), &activity).await
+            self.drive(connection, |c| c.graceful_shutdown(), &activity, lifetime).await
         };
         if let Err(error) = ended {
             tracing::debug!(error = %error, "connection ended");
@@ -141,11 +211,18 @@ impl Connection {
         connection: C,
         finish: impl Fn(Pin<&mut C>),
         activity: &Activity,
+        lifetime: Option<Duration>,
     ) -> hyper::Result<()>
     where
         C: Future<Output = hyper::Result<()>>,
     {
-        tokio::pin!(connection);
+        let life_over = async {
+            match lifetime {
+                Some(lifetime) => tokio::time::sleep(lifetime).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(connection, life_over);
         let mut finishing = false;
         loop {
             tokio::select! {
@@ -155,6 +232,7 @@ impl Connection {
                 () = activity.head_overdue(self.limits.header) => return Ok(()),
                 () = self.drain.cancelled(), if !finishing => {}
                 () = activity.idle_for(self.limits.idle), if !finishing => {}
+                () = &mut life_over, if !finishing => {}
             }
             finish(connection.as_mut());
             finishing = true;
@@ -163,14 +241,21 @@ impl Connection {
 }
 
 fn answer(
-    handler: &Handler,
-    peer: Peer,
-    activity: &Arc<Activity>,
+    desk: &Desk,
     mut request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
-    let busy = Activity::begin(activity);
-    request.extensions_mut().insert(peer);
-    let answer = handler.clone().call(request);
+    let busy = Activity::begin(&desk.activity);
+    let admitted = desk.tls.as_ref().map_or(Ok(()), |tls| tls.admit(&desk.link, &request));
+    let answer = match admitted {
+        Ok(()) => {
+            request.extensions_mut().insert(desk.peer);
+            if let Link::Tls(Some(identity)) = &desk.link {
+                request.extensions_mut().insert(identity.clone());
+            }
+            Either::Left(desk.handler.clone().call(request))
+        }
+        Err(fault) => Either::Right(std::future::ready(Ok(refusal(fault, &request)))),
+    };
     async move {
         let response = answer.await?;
         // The connection counts as busy until the last byte of the answer.
@@ -178,8 +263,16 @@ fn answer(
     }
 }
 
-/// Reads until it is clear whether the client speaks HTTP/2; tells so, and what was read.
-async fn sniff<T: AsyncRead + Unpin>(stream: &mut T) -> io::Result<(bool, Vec<u8>)> {
+/// Why a request is not answered over this connection, in the caller's tongue.
+fn refusal(fault: Fault, request: &Request<Incoming>) -> Response<Body> {
+    match is_grpc(request.headers()) {
+        true => grpc_answer(fault),
+        false => plain_error(fault),
+    }
+}
+
+/// Reads until it is clear whether the client speaks HTTP/2 or TLS; tells so, and what was read.
+async fn sniff<T: AsyncRead + Unpin>(stream: &mut T) -> io::Result<(Protocol, Vec<u8>)> {
     let mut start = Vec::with_capacity(PREFACE.len());
     let mut buffer = [0; PREFACE.len()];
     loop {
@@ -190,10 +283,11 @@ async fn sniff<T: AsyncRead + Unpin>(stream: &mut T) -> io::Result<(bool, Vec<u8
         }
         start.extend_from_slice(&buffer[..read]);
         if !PREFACE.starts_with(&start) {
-            return Ok((false, start));
+            let is_tls = start.first() == Some(&TLS_HANDSHAKE);
+            return Ok((if is_tls { Protocol::Tls } else { Protocol::Http1 }, start));
         }
         if start.len() == PREFACE.len() {
-            return Ok((true, start));
+            return Ok((Protocol::Http2, start));
         }
     }
 }
