@@ -2,8 +2,8 @@
 //!
 //! The code above cannot tell whether a peer is in this process (a pipe) or elsewhere (an address).
 //! A channel itself never fails: whatever goes wrong on the way becomes a gRPC answer with a status and
-//! details, so that callers have one kind of error to look at. It does not balance, retry or break
-//! circuits yet; those layers belong between `identity` and `connection`.
+//! details, so that callers have one kind of error to look at. It does not balance or break circuits
+//! yet; those layers belong between `identity` and `connection`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use lightning_proto::mesh::v1::ErrorReason;
 use serde::Deserialize;
+use tokio::sync::watch;
 
 use crate::{
     body::grpc_answer,
@@ -25,17 +26,30 @@ use crate::{
     tls::Tls,
 };
 
+mod budget;
 mod connection;
 mod deadline;
+mod figures;
+pub(crate) mod hop;
 #[cfg(test)]
 mod http2;
 mod identity;
+mod limits;
+mod outcome;
 mod pipe;
+mod queue;
+mod retry;
+#[cfg(test)]
+mod script;
 mod trace;
 
 pub(crate) use connection::Target;
+pub(crate) use figures::Figures;
+pub(crate) use limits::Limits;
 pub use pipe::PipeListener;
 pub(crate) use pipe::Pipes;
+pub use queue::QueueConfig;
+pub use retry::RetryConfig;
 
 type Body = tonic::body::Body;
 
@@ -60,6 +74,10 @@ pub struct ChannelConfig {
     /// How long a ping may stay unanswered before the connection counts as dead.
     #[serde(with = "crate::config::duration")]
     pub keepalive_timeout: Duration,
+    /// When failed calls are made again.
+    pub retry: RetryConfig,
+    /// How calls wait for a peer.
+    pub queue: QueueConfig,
 }
 
 impl Default for ChannelConfig {
@@ -71,6 +89,8 @@ impl Default for ChannelConfig {
             connections: 2,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
+            retry: RetryConfig::default(),
+            queue: QueueConfig::default(),
         }
     }
 }
@@ -80,7 +100,8 @@ impl Default for ChannelConfig {
 #[derive(Clone)]
 pub struct Channel(Stack);
 
-type Stack = deadline::Deadline<trace::Trace<identity::Identity<connection::Connection>>>;
+type Stack = deadline::Deadline<trace::Trace<Repeating>>;
+type Repeating = retry::Retry<queue::Queue<identity::Identity<connection::Connection>>>;
 
 /// The services that can be called from here.
 #[derive(Clone)]
@@ -96,6 +117,8 @@ struct Inner {
     addresses: Arc<BTreeMap<String, String>>,
     /// Certificates for peers at `https://…`.
     tls: Option<Tls>,
+    limits: Limits,
+    figures: Figures,
     config: ChannelConfig,
     channels: Mutex<HashMap<String, Channel>>,
 }
@@ -108,6 +131,13 @@ impl Channel {
         let stack = connection::Connection::new(peer, target, peers.tls.clone(), config);
         // The token is minted last, so that a wait above it cannot let it grow old.
         let stack = identity::Identity::new(stack, peers, peer);
+        // A call waits here while nobody could take it, each attempt for itself.
+        let limit = peers.limits.of(peer, config);
+        let (figures, ready) = (peers.figures.queue(peer), always_ready());
+        let stack = queue::Queue::new(stack, peer, ready, limit.clone(), &config.queue, figures);
+        let figures = peers.figures.retries(peer);
+        // Attempts are one call to what stands above, and calls of their own to what stands below.
+        let stack = retry::Retry::new(stack, peer, limit, &config.retry, figures);
         // The trace is told outside of identity: what fails below belongs to it.
         let stack = trace::Trace::new(stack);
         // The deadline bounds everything, including the wait for a connection.
@@ -138,6 +168,7 @@ impl Peers {
         addresses: Arc<BTreeMap<String, String>>,
         tls: Option<Tls>,
         config: ChannelConfig,
+        (limits, figures): (Limits, Figures),
     ) -> Self {
         Self(Arc::new(Inner {
             service: service.to_owned(),
@@ -146,6 +177,8 @@ impl Peers {
             pipes,
             addresses,
             tls,
+            limits,
+            figures,
             config,
             channels: Mutex::default(),
         }))
@@ -160,6 +193,8 @@ impl Peers {
             pipes: self.0.pipes.clone(),
             addresses: self.0.addresses.clone(),
             tls: self.0.tls.clone(),
+            limits: self.0.limits.clone(),
+            figures: self.0.figures.clone(),
             config: self.0.config.clone(),
             channels: Mutex::default(),
         }))
@@ -192,11 +227,18 @@ impl Peers {
     }
 }
 
-/// The answer for a peer that cannot be reached.
+/// A connection is made when it is needed, so there is nothing to wait for.
+fn always_ready() -> watch::Receiver<bool> {
+    watch::channel(true).1
+}
+
+/// The answer for a peer that cannot be reached: nothing was sent.
 fn unreachable(peer: &str, message: &str) -> Response<Body> {
     let fault = Fault::unavailable(ErrorReason::PeerUnavailable)
         .message(format!("the service {peer} cannot be reached: {message}"))
         .with("service", peer)
         .retry_after(Duration::from_secs(1));
-    grpc_answer(fault).map(Body::new)
+    let mut answer = grpc_answer(fault).map(Body::new);
+    answer.extensions_mut().insert(outcome::NotSent);
+    answer
 }

@@ -13,7 +13,7 @@ use lightning_proto::auth::v1::AccessState;
 use serde::Deserialize;
 
 use crate::{
-    channel::{ChannelConfig, Peers, PipeListener, Pipes, Target},
+    channel::{ChannelConfig, Figures, Limits, Peers, PipeListener, Pipes, Target},
     clock::Clock,
     identity::{Gate, GateError, KeyError, MeshKey, Tokens, Verifier, access::AccessWatch},
     serve::ServeConfig,
@@ -104,6 +104,7 @@ struct Inner {
     pipes: Pipes,
     addresses: Arc<BTreeMap<String, String>>,
     certificates: Certificates,
+    limits: Limits,
     verifier: Arc<Verifier>,
 }
 
@@ -156,6 +157,7 @@ impl Node {
         // the name by a certificate, which only services have.
         let first = config.services.first().filter(|_| config.mesh.tls.is_on());
         let name = first.copied().unwrap_or("mesh");
+        let limits = Limits::default();
         let peers = Peers::new(
             name,
             tokens.clone(),
@@ -163,6 +165,7 @@ impl Node {
             addresses.clone(),
             certificates.of(name).cloned(),
             config.mesh.channel.clone(),
+            (limits.clone(), Figures::default()),
         );
         let auth = peers.channel("auth");
         let access = match access {
@@ -178,6 +181,7 @@ impl Node {
             pipes,
             addresses,
             certificates,
+            limits,
             verifier,
         })))
     }
@@ -185,6 +189,7 @@ impl Node {
     /// The node as the service of this word sees it.
     pub fn context(&self, name: &'static str) -> Context {
         let node = &*self.0;
+        let metrics = Metrics::new(name, node.clock.clone());
         let peers = Peers::new(
             name,
             node.tokens.clone(),
@@ -192,8 +197,8 @@ impl Node {
             node.addresses.clone(),
             node.certificates.of(name).cloned(),
             node.config.mesh.channel.clone(),
+            (node.limits.clone(), Figures::shown_by(&metrics)),
         );
-        let metrics = Metrics::new(name, node.clock.clone());
         if let Some(tls) = node.certificates.of(name) {
             tls.register(&metrics);
         }

@@ -2,8 +2,8 @@
 //!
 //! Everything that services have in common and that knows no domain. The way to read it is to follow a
 //! request: `serve` accepts it, `identity` finds out who is calling, a handler answers it or a `fault`
-//! does, and `channel` takes what the handler asks of others. It builds no balancer, breaker or retry
-//! yet, and it stores nothing.
+//! does, and `channel` takes what the handler asks of others. It builds no balancer or breaker yet, and
+//! it stores nothing.
 //!
 //! How a process is put together:
 //!

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
+use tokio::time::Instant;
+use tonic::Code;
+
+use crate::telemetry::observe::grpc_status;
 
 /// The header.
 pub(crate) const HEADER: &str = "grpc-timeout";
@@ -52,6 +56,19 @@ pub(crate) fn format(timeout: Duration) -> HeaderValue {
     let (count, unit) =
         fitting.unwrap_or_else(|| (u128::from(timeout.as_secs()).min(FITS - 1), 'S'));
     HeaderValue::try_from(format!("{count}{unit}")).expect("digits and a letter")
+}
+
+/// Whether an answer says CANCELLED when it was the time that ran out: whoever cancelled did it because
+/// of the deadline, and the caller is told that.
+pub(crate) fn ran_out(headers: &HeaderMap, deadline: Instant) -> bool {
+    grpc_status(headers) == Some(Code::Cancelled) && is_over(deadline)
+}
+
+/// Whether a call that is cancelled now is cancelled because of its deadline. The two ends of a call do
+/// not see it pass at the same moment: it was rounded, it travelled, and timers tick in milliseconds.
+pub(crate) fn is_over(deadline: Instant) -> bool {
+    const APART: Duration = Duration::from_millis(10);
+    Instant::now() + APART >= deadline
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/chain.rs"]
+mod chain;
+
 #[path = "it/calls.rs"]
 mod calls;
 #[path = "it/deadlines.rs"]
@@ -17,6 +20,8 @@ mod identity;
 mod limits;
 #[path = "it/protocols.rs"]
 mod protocols;
+#[path = "it/retries.rs"]
+mod retries;
 #[path = "it/telemetry.rs"]
 mod telemetry;
 #[path = "it/tls.rs"]

@@ -47,8 +47,8 @@ pub(crate) fn forwarded(headers: &HeaderMap) -> Result<HeaderMap, Refusal> {
             metadata.append(name, value.clone());
         }
     }
-    if let Some(value) = headers.get(TIMEOUT) {
-        metadata.insert("grpc-timeout", timeout(value)?);
+    if let Some(timeout) = timeout(headers)? {
+        metadata.insert("grpc-timeout", timeout);
     }
     metadata.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     metadata.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -86,11 +86,17 @@ fn is_connection(name: &HeaderName, listed: &HashSet<String>) -> bool {
         || listed.contains(name.as_str())
 }
 
-/// Reads `1.5`, `1.5s`, `250ms` or `2m` and writes it as gRPC does.
-fn timeout(value: &HeaderValue) -> Result<HeaderValue, Refusal> {
+/// Reads `1.5`, `1.5s`, `250ms` or `2m` and writes it as gRPC does. Said twice it would mean two things.
+fn timeout(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
     let refuse = || {
-        let description = "a positive time is expected: seconds such as 1.5, or 250ms, 30s, 2m";
+        let description = "one positive time is expected: seconds such as 1.5, or 250ms, 30s, 2m";
         Refusal::field("INVALID_VALUE", "X-Request-Timeout", description)
+    };
+    let mut values = headers.get_all(TIMEOUT).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value,
+        (Some(_), Some(_)) => return Err(refuse()),
     };
     let text = value.to_str().map_err(|_| refuse())?.trim();
     let (number, scale) = match text {
@@ -111,5 +117,8 @@ fn timeout(value: &HeaderValue) -> Result<HeaderValue, Refusal> {
     } else {
         format!("{:.0}S", (millis / 1e3).ceil())
     };
-    HeaderValue::try_from(text).map_err(|_| refuse())
+    HeaderValue::try_from(text).map(Some).map_err(|_| refuse())
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ use tokio::{
 };
 use tonic::{Code, Status};
 
-use super::{Body, ChannelConfig, deadline::CallBounds, pipe::Pipe, unreachable};
+use super::{Body, ChannelConfig, deadline::CallBounds, outcome::NotSent, pipe::Pipe, unreachable};
 use crate::{
     body::{Bounded, Bounds, BoxError},
     serve::Executor,
@@ -161,9 +161,13 @@ impl Peer {
                 Err(mut failed) => match failed.take_message() {
                     // Nothing was sent: the connection was closing.
                     Some(unsent) if !last_attempt => request = unsent,
-                    Some(_) | None => {
-                        let status = read_error(&failed.into_error().into());
-                        return status.into_http::<Body>().map(|_| Body::empty());
+                    unsent => {
+                        let error: BoxError = failed.into_error().into();
+                        let mut answer = read_error(&error).into_http().map(|()| Body::empty());
+                        if unsent.is_some() || was_refused(&error) {
+                            answer.extensions_mut().insert(NotSent);
+                        }
+                        return answer;
                     }
                 },
             }
@@ -292,26 +296,41 @@ fn drop_damaged_details(headers: &mut HeaderMap) {
 
 /// What a failure of the connection means for a call that was written to it.
 fn read_error(error: &BoxError) -> Status {
+    let Some(reason) = h2_error(error).and_then(h2::Error::reason) else {
+        // A server that refuses our certificate says so after the handshake is over for us.
+        return match tls::explain(&**error) {
+            Some(reason) => {
+                Status::unavailable(format!("the connection to the peer was lost: {reason}"))
+            }
+            None => Status::unavailable("the connection to the peer was lost"),
+        };
+    };
+    let code = match reason {
+        h2::Reason::CANCEL => Code::Cancelled,
+        h2::Reason::ENHANCE_YOUR_CALM => Code::ResourceExhausted,
+        h2::Reason::INADEQUATE_SECURITY => Code::PermissionDenied,
+        _ => Code::Unavailable,
+    };
+    Status::new(code, format!("the peer ended the call: {reason}"))
+}
+
+/// Whether the peer did nothing with a call that was written to it (RFC 9113 section 8.7).
+fn was_refused(error: &BoxError) -> bool {
+    let refused = |error: &h2::Error| {
+        error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    };
+    h2_error(error).is_some_and(refused)
+}
+
+fn h2_error(error: &BoxError) -> Option<&h2::Error> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
     while let Some(error) = cause {
-        if let Some(reason) = error.downcast_ref::<h2::Error>().and_then(h2::Error::reason) {
-            let code = match reason {
-                h2::Reason::CANCEL => Code::Cancelled,
-                h2::Reason::ENHANCE_YOUR_CALM => Code::ResourceExhausted,
-                h2::Reason::INADEQUATE_SECURITY => Code::PermissionDenied,
-                _ => Code::Unavailable,
-            };
-            return Status::new(code, format!("the peer ended the call: {reason}"));
+        if let Some(found) = error.downcast_ref::<h2::Error>() {
+            return Some(found);
         }
         cause = error.source();
     }
-    // A server that refuses our certificate says so after the handshake is over for us.
-    match tls::explain(&**error) {
-        Some(reason) => {
-            Status::unavailable(format!("the connection to the peer was lost: {reason}"))
-        }
-        None => Status::unavailable("the connection to the peer was lost"),
-    }
+    None
 }
 
 /// A body whose trailers can be read without fear.

@@ -1,8 +1,9 @@
 //! Deadlines of outgoing calls: the smallest of what the caller has left, what the message asks for
 //! and the default, sent along as `grpc-timeout` and enforced here until the last frame.
 //!
-//! The peer is told what remains, so it shrinks hop by hop. A stream without any deadline may last, but
-//! not be silent, for ever.
+//! The peer is told what remains, so it shrinks hop by hop; a layer below that lets time pass tells it
+//! again ([`tell_what_is_left`]). A call that is cancelled because its time ran out says so, whoever
+//! cancelled it. A stream without any deadline may last, but not be silent, for ever.
 
 use std::{
     convert::Infallible,
@@ -30,7 +31,7 @@ pub(super) struct Deadline<S> {
     idle: Duration,
 }
 
-/// How far the answer of a call may go; left in the request for the connection below.
+/// How far the answer of a call may go; left in the request for the layers below.
 #[derive(Clone, Copy)]
 pub(super) struct CallBounds(pub(super) Bounds);
 
@@ -73,15 +74,31 @@ where
         let Some(deadline) = deadline else {
             return Box::pin(self.inner.call(request));
         };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if Instant::now() >= deadline {
             return Box::pin(async { Ok(expired()) });
         }
-        request.headers_mut().insert(timeout::HEADER, timeout::format(left));
+        tell_what_is_left(&mut request);
         let call = self.inner.call(request);
         Box::pin(async move {
-            tokio::time::timeout_at(deadline, call).await.unwrap_or_else(|_| Ok(expired()))
+            match tokio::time::timeout_at(deadline, call).await {
+                Ok(Ok(answer)) if timeout::ran_out(answer.headers(), deadline) => Ok(expired()),
+                Ok(answer) => answer,
+                Err(_) => Ok(expired()),
+            }
         })
+    }
+}
+
+/// Until when a request is waited for.
+pub(super) fn of(request: &Request<Body>) -> Option<Instant> {
+    request.extensions().get::<CallBounds>().and_then(|bounds| bounds.0.deadline)
+}
+
+/// Writes what is left until the deadline of a request into its headers.
+pub(super) fn tell_what_is_left(request: &mut Request<Body>) {
+    if let Some(deadline) = of(request) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        request.headers_mut().insert(timeout::HEADER, timeout::format(left));
     }
 }
 
@@ -94,3 +111,6 @@ fn expired() -> Response<Body> {
 fn answers_with_stream(path: &str) -> bool {
     contract::method(path).is_none_or(|method| method.server_streaming)
 }
+
+#[cfg(test)]
+mod tests;

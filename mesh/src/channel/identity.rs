@@ -56,7 +56,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let caller = request.extensions().get::<Caller>();
+        let extensions = request.extensions();
+        // Shared by the attempts of a call, see `retry`.
+        let shared = extensions.get::<Arc<Caller>>().map(Arc::as_ref);
+        let caller = shared.or_else(|| extensions.get::<Caller>());
         let caller = caller.or(self.default_caller.as_deref());
         // A service that acts for itself says so by naming nobody.
         let caller = caller.filter(|caller| !caller.is_service());

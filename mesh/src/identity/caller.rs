@@ -2,7 +2,7 @@
 //!
 //! A caller is serializable, because a workflow keeps it with an execution. Its authority never grows
 //! on the way: a service that works on behalf of a user acts with that user's permissions. What is left
-//! of the deadline and the trace travel along, and are not kept.
+//! of the deadline, the trace and how often the call was tried travel along, and are not kept.
 
 use std::hash::Hash;
 
@@ -42,6 +42,8 @@ pub struct Caller {
     deadline: Option<Instant>,
     #[serde(skip)]
     trace: Option<TraceContext>,
+    #[serde(skip)]
+    attempts: u32,
 }
 
 impl Caller {
@@ -61,6 +63,7 @@ impl Caller {
             via: None,
             deadline: None,
             trace: None,
+            attempts: 0,
         }
     }
 
@@ -136,7 +139,7 @@ impl Caller {
     /// The same caller without deadline, for work that outlives the request.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self { deadline: None, ..self.clone() }
+        Self { deadline: None, attempts: 0, ..self.clone() }
     }
 
     /// Until when the caller waits for the answer.
@@ -154,10 +157,20 @@ impl Caller {
         Self { deadline, ..self }
     }
 
-    /// Everything that says who calls, which is all but the deadline and the trace.
+    /// Everything that says who calls, which is all but the deadline, the trace and the attempts.
     pub(super) fn identity(&self) -> impl Eq + Hash + use<'_> {
         let Self { subject, name, roles, permissions, owner_id, session_id, via, .. } = self;
         (subject, name, roles, permissions, owner_id, session_id, via)
+    }
+
+    /// The same caller, whose call was tried so often before.
+    pub(crate) fn with_attempts(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
+    }
+
+    /// How often the call was tried before, so that nobody repeats what is a repetition already.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     pub(crate) fn with_trace(self, trace: Option<TraceContext>) -> Self {

@@ -24,6 +24,7 @@ use tower::Service as _;
 
 use crate::{
     body::{self, Body, Bounded, Bounds, BoxError, boxed, deadline_passed, grpc_answer},
+    channel::hop,
     fault::Fault,
     identity::{Caller, Gate},
     service::Grpc,
@@ -57,6 +58,9 @@ impl GrpcStack {
         let work = AssertUnwindSafe(self.admit_and_dispatch(request, deadline)).catch_unwind();
         let outcome = match deadline {
             Some(deadline) => match tokio::time::timeout_at(deadline, work).await {
+                Ok(Ok(answer)) if timeout::ran_out(answer.headers(), deadline) => {
+                    return grpc_answer(deadline_passed());
+                }
                 Ok(outcome) => outcome,
                 Err(_) => return grpc_answer(deadline_passed()),
             },
@@ -82,7 +86,8 @@ impl GrpcStack {
             return grpc_answer(fault);
         }
         if let Some(caller) = parts.extensions.remove::<Caller>() {
-            parts.extensions.insert(caller.with_deadline(deadline));
+            let attempts = hop::previous_attempts(&parts.headers);
+            parts.extensions.insert(caller.with_deadline(deadline).with_attempts(attempts));
         }
         let name =
             path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|split| split.0);
@@ -90,9 +95,9 @@ impl GrpcStack {
             // The gate knows the contract; whether somebody implements it is known here.
             return grpc_answer(Fault::unimplemented(ErrorReason::MethodUnknown));
         };
-        let answered = service.clone().call(Request::from_parts(parts, body)).await;
-        let response = answered.unwrap_or_else(|never| match never {});
-        response.map(boxed)
+        let call = service.clone().call(Request::from_parts(parts, body));
+        let answer = async { call.await.unwrap_or_else(|never| match never {}) };
+        hop::telling(answer).await.map(boxed)
     }
 }
 

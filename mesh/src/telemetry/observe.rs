@@ -23,7 +23,10 @@ use super::{
     metrics::{Presence, code_name},
     trace::{self, TRACEPARENT, TraceContext},
 };
-use crate::body::{Body, BoxError};
+use crate::{
+    body::{Body, BoxError},
+    timeout,
+};
 
 /// Answers a request under observation.
 pub async fn observe<B, F>(
@@ -38,12 +41,14 @@ where
     let incoming = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
     let (span, trace) = span(service, incoming.and_then(TraceContext::parse));
     let path = is_grpc(request.headers()).then(|| request.uri().path().to_owned());
+    let left = timeout::parse(request.headers()).ok().flatten();
     let mut record = Record {
         metrics: metrics.clone(),
         span: span.clone(),
         started: Instant::now(),
         path,
         code: None,
+        deadline: left.map(|left| Instant::now() + left),
         _present: metrics.call_started(),
     };
     let response = trace::scope(trace, answer(request)).instrument(span).await;
@@ -117,13 +122,17 @@ struct Record {
     started: Instant,
     path: Option<String>,
     code: Option<Code>,
+    deadline: Option<Instant>,
     _present: Presence,
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        // No outcome by now means that the caller went away before there was one.
-        let code = self.code.unwrap_or(Code::Cancelled);
+        // No outcome by now means that the caller went away before there was one, and at the deadline
+        // callers do.
+        let late = self.deadline.is_some_and(timeout::is_over);
+        let gone = if late { Code::DeadlineExceeded } else { Code::Cancelled };
+        let code = self.code.unwrap_or(gone);
         let elapsed = self.started.elapsed();
         let path = self.path.as_deref().unwrap_or("other");
         self.metrics.record(path, code, elapsed);
