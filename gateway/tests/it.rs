@@ -2,6 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "it/access_log.rs"]
+mod access_log;
+#[path = "it/edge.rs"]
+mod edge;
+#[path = "it/hostile.rs"]
+mod hostile;
+#[path = "it/support.rs"]
+mod support;
+#[path = "it/upstream.rs"]
+mod upstream;
+
 use std::time::Duration;
 
 use lightning_mesh::{identity::Caller, testing::Harness};

@@ -30,10 +30,10 @@ mod rest;
 
 pub use accept::{Drained, serve_with};
 pub(crate) use grpc::GrpcStack;
-pub use handler::metrics_answer;
+pub use handler::{Next, metrics_answer};
 pub use health::Health;
 pub use reflection::reflection;
-pub use rest::{error_response, plain_error, rest_options};
+pub use rest::{error_response, plain_error, plain_error_as, rest_options};
 
 /// Answers requests of any kind.
 pub type Handler = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
