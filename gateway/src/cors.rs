@@ -116,11 +116,18 @@ fn origin(text: &str) -> Option<HeaderValue> {
     let uri: Uri = text.parse().ok()?;
     let scheme = uri.scheme().filter(|it| **it == Scheme::HTTP || **it == Scheme::HTTPS)?;
     let authority: &Authority = uri.authority()?;
+    let host = authority.host();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    let whole = match authority.port_u16() {
+        Some(port) => format!("{host}:{port}") == authority.as_str(),
+        None => host == authority.as_str(),
+    };
     let usual = if *scheme == Scheme::HTTP { 80 } else { 443 };
     let written = format!("{scheme}://{authority}");
     let as_browsers_do = written == text
         && text.to_ascii_lowercase() == text
-        && !text.contains('@')
+        && whole
+        && host.bytes().all(plain)
         && authority.port_u16() != Some(usual);
     as_browsers_do.then(|| HeaderValue::try_from(text).ok()).flatten()
 }

