@@ -2,9 +2,9 @@
 //!
 //! What is compressed: text, JSON and their like, above a size. What is not: gRPC (it compresses its
 //! messages itself), what is compressed already, parts, and what must not be stored: answers with tokens
-//! do not share a compressor with text that a stranger may choose (BREACH). Streams are compressed too,
-//! with a flush after each message, so that an event arrives when it happens; windows are kept small
-//! because there is one per stream.
+//! do not share a compressor with text that a stranger may choose (BREACH). Streams of events are not
+//! either: they are many, live long and say little at a time, and each would keep a compressor's memory.
+//! What else comes bit by bit is flushed as it comes.
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body::Body as _;
@@ -109,7 +109,7 @@ fn fits(headers: &HeaderMap, status: StatusCode) -> bool {
 fn is_text(content_type: &HeaderValue) -> bool {
     let text = content_type.to_str().unwrap_or_default();
     let media = text.split(';').next().unwrap_or_default().trim();
-    media.starts_with("text/")
+    (media.starts_with("text/") && media != "text/event-stream")
         || media.ends_with("+json")
         || media.ends_with("+xml")
         || matches!(
@@ -117,7 +117,6 @@ fn is_text(content_type: &HeaderValue) -> bool {
             "application/json"
                 | "application/javascript"
                 | "application/xml"
-                | "application/x-ndjson"
                 | "application/yaml"
                 | "application/wasm"
         )

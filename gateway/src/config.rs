@@ -85,7 +85,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             hsts: Duration::from_secs(365 * 24 * 60 * 60),
             limit_keys: 100_000,
-            limits: vec![sign_in()],
+            limits: by_default(),
             cors: CorsConfig::default(),
             compression: CompressionConfig::default(),
             concurrency: ConcurrencyConfig::default(),
@@ -101,17 +101,21 @@ impl ConcurrencyConfig {
     }
 }
 
-/// Each try of a password costs the auth service a slow hash, and guessing must not pay.
-fn sign_in() -> Rule {
-    let methods = ["Login", "Register", "Authorize", "IssueToken"];
-    Rule {
-        name: "sign-in".to_owned(),
+/// Each try of a password costs the auth service a slow hash, and guessing must not pay. Programs fetch
+/// tokens all the time, many of them from one address, so these have a limit of their own.
+fn by_default() -> Vec<Rule> {
+    let rule = |name: &str, methods: [&str; 2], requests: u32| Rule {
+        name: name.to_owned(),
         methods: methods.map(|name| format!("lightning.auth.v1.AuthService/{name}")).to_vec(),
         by: vec![By::Address],
-        requests: 120,
+        requests,
         per: Duration::from_secs(60),
-        burst: Some(60),
-    }
+        burst: Some(requests / 2),
+    };
+    vec![
+        rule("sign-in", ["Login", "Register"], 120),
+        rule("tokens", ["Authorize", "IssueToken"], 1_200),
+    ]
 }
 
 impl Default for CorsConfig {

@@ -5,7 +5,8 @@
 //! makes a caller of anybody: open mode looks at the origin by itself, and answers only loopback.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header,
+    request::Parts,
     uri::{Authority, Scheme, Uri},
 };
 use lightning_mesh::body::{Body, empty};
@@ -67,13 +68,13 @@ impl Cors {
     }
 
     /// The answer to a browser that asks before it calls, if this is one and its site may.
-    pub(crate) fn preflight(&self, request: &Request<Body>) -> Option<Response<Body>> {
-        let asks = request.method() == Method::OPTIONS
-            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    pub(crate) fn preflight(&self, request: &Parts) -> Option<Response<Body>> {
+        let asks = request.method == Method::OPTIONS
+            && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         if !asks {
             return None;
         }
-        let granted = self.grant(request.headers())?;
+        let granted = self.grant(&request.headers)?;
         let mut response = Response::new(empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
@@ -83,7 +84,7 @@ impl Cors {
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
         // A site that may call may send any header: SDKs have many of their own, and what a header
         // may do is decided where it is read.
-        let wanted = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+        let wanted = request.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
         if let Some(wanted) = wanted.filter(|wanted| is_list_of_names(wanted)) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
         }

@@ -13,11 +13,11 @@ use http::{
 };
 use ipnet::IpNet;
 use lightning_mesh::{
-    body::Body,
+    body::{Body, boxed, empty},
     fault::Fault,
     id,
     policy::{Next, Wrap},
-    serve::{Peer, plain_error, plain_error_as},
+    serve::{Peer, plain_error_as},
 };
 use lightning_proto::mesh::v1::ErrorReason;
 use tonic::Status;
@@ -58,6 +58,12 @@ enum Tongue {
     Grpc(HeaderValue),
 }
 
+/// Why a request is not even looked at.
+struct Refused {
+    fault: Fault,
+    http: StatusCode,
+}
+
 impl Edge {
     /// `max_body` is the most bytes of a request body that anything behind the edge takes.
     pub(crate) fn new(config: &Config, max_body: usize) -> Result<Self, Error> {
@@ -85,12 +91,12 @@ impl Edge {
         parts.extensions.insert(client);
         parts.extensions.insert(notes.clone());
 
-        let mut response = match self.prepare(parts, body, client, &tongue) {
-            Ok(request) => match self.cors.as_ref().and_then(|cors| cors.preflight(&request)) {
+        let mut response = match self.prepare(&mut parts, body, client, &tongue) {
+            Ok(body) => match self.cors.as_ref().and_then(|cors| cors.preflight(&parts)) {
                 Some(preflight) => preflight,
-                None => next.run(request).await,
+                None => next.run(Request::from_parts(parts, body)).await,
             },
-            Err(refused) => refused,
+            Err(refused) => tongue.refuse(refused),
         };
         if asks {
             tell_methods(&mut response);
@@ -123,37 +129,33 @@ impl Edge {
     /// Makes the request one that can be believed, or says what is wrong with it.
     fn prepare(
         &self,
-        mut parts: Parts,
+        parts: &mut Parts,
         body: Body,
         client: Client,
         tongue: &Tongue,
-    ) -> Result<Request<Body>, Response<Body>> {
-        if let Some(why) = hygiene::fault(&parts) {
+    ) -> Result<Body, Refused> {
+        if let Some(why) = hygiene::fault(parts) {
             let fault = Fault::invalid(ErrorReason::InvalidArgument).message(why);
-            return Err(tongue.refuse(fault, None));
+            return Err(Refused { fault, http: StatusCode::BAD_REQUEST });
         }
         hygiene::strip_claims(&mut parts.headers, client.proxied);
-        let body = match tongue {
+        match tongue {
             // What belongs to the connection of HTTP/1 must not reach a service over HTTP/2. The
             // transcoder and the proxy see to it themselves.
             Tongue::Grpc(_) => {
                 hygiene::strip_hop_by_hop(&mut parts.headers);
-                body
+                Ok(body)
             }
             Tongue::Http if self.compression.requests => {
-                let decoded = compress::decode(&mut parts, body, self.max_body);
+                let decoded = compress::decode(parts, body, self.max_body);
                 decoded.map_err(|compress::Unsupported| {
                     let fault = Fault::invalid(ErrorReason::InvalidArgument)
                         .message("content-encoding may be one of gzip, br and zstd");
-                    let http = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                    let mut refused = tongue.refuse(fault, Some(http));
-                    refused.headers_mut().insert(header::ACCEPT_ENCODING, compress::ACCEPTED);
-                    refused
-                })?
+                    Refused { fault, http: StatusCode::UNSUPPORTED_MEDIA_TYPE }
+                })
             }
-            Tongue::Http => body,
-        };
-        Ok(Request::from_parts(parts, body))
+            Tongue::Http => Ok(body),
+        }
     }
 }
 
@@ -173,16 +175,19 @@ impl Tongue {
     }
 
     /// Says no in the caller's protocol.
-    fn refuse(&self, fault: Fault, http: Option<StatusCode>) -> Response<Body> {
-        match (self, http) {
-            (Self::Http, Some(http)) => plain_error_as(fault, http),
-            (Self::Http, None) => plain_error(fault),
-            (Self::Grpc(kind), _) => {
+    fn refuse(&self, Refused { fault, http }: Refused) -> Response<Body> {
+        let mut response = match self {
+            Self::Http => plain_error_as(fault, http),
+            Self::Grpc(kind) => {
                 let mut response = Status::from(fault).into_http::<tonic::body::Body>();
                 response.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
-                response.map(lightning_mesh::body::boxed)
+                response.map(boxed)
             }
+        };
+        if http == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            response.headers_mut().insert(header::ACCEPT_ENCODING, compress::ACCEPTED);
         }
+        response
     }
 }
 
@@ -214,7 +219,7 @@ fn tell_methods(response: &mut Response<Body>) {
     };
     let allow = format!("{}, OPTIONS", allow.replace(',', ", "));
     *response.status_mut() = StatusCode::NO_CONTENT;
-    *response.body_mut() = lightning_mesh::body::empty();
+    *response.body_mut() = empty();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::CONTENT_TYPE);

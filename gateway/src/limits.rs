@@ -292,8 +292,7 @@ impl Verdict {
         let subject = format!("limit:{}", rule.name);
         let description =
             format!("{} at once, then one every {}", rule.quota.burst, humane(rule.quota.interval));
-        let violation =
-            rpc::quota_failure::Violation { subject, description, ..Default::default() };
+        let violation = rpc::quota_failure::Violation { subject, description };
         Fault::exhausted(ErrorReason::LimitExceeded)
             .message(format!("the rate limit {} is exhausted; call again later", rule.name))
             .with("limit", &rule.name)

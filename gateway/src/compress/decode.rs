@@ -46,7 +46,7 @@ impl Write for Sink {
 }
 
 enum Decoder {
-    Gzip(MultiGzDecoder<Sink>),
+    Gzip(Box<MultiGzDecoder<Sink>>),
     Brotli(Box<DecompressorWriter<Sink>>),
     Zstd(zstd::stream::write::Decoder<'static, Sink>),
 }
@@ -54,7 +54,7 @@ enum Decoder {
 impl Decoder {
     fn new(encoding: Encoding, sink: Sink) -> Option<Self> {
         Some(match encoding {
-            Encoding::Gzip => Self::Gzip(MultiGzDecoder::new(sink)),
+            Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(sink))),
             Encoding::Brotli => Self::Brotli(Box::new(DecompressorWriter::new(sink, 4_096))),
             Encoding::Zstd => {
                 let mut decoder = zstd::stream::write::Decoder::new(sink).ok()?;

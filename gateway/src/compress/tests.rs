@@ -132,6 +132,8 @@ fn what_gains_nothing_stays_as_it_is() {
     check(&[json], 1_000, false);
     check(&[("content-type", "text/html; charset=utf-8")], 2_000, true);
     check(&[("content-type", "application/problem+json")], 2_000, true);
+    check(&[("content-type", "text/event-stream")], 2_000, false);
+    check(&[("content-type", "application/x-ndjson")], 2_000, false);
     check(&[("content-type", "image/png")], 2_000, false);
     check(&[("content-type", "application/grpc")], 2_000, false);
     check(&[("content-type", "application/grpc-web+proto")], 2_000, false);
@@ -148,7 +150,7 @@ async fn each_message_of_a_stream_arrives_when_it_is_sent() {
         let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
         let body = boxed(StreamBody::new(stream));
         let response =
-            Response::builder().header("content-type", "text/event-stream").body(body).unwrap();
+            Response::builder().header("content-type", "application/json").body(body).unwrap();
         let wish = Wish::of(&parts(&[("accept-encoding", encoding.name())]));
         let mut body = wish.grant(&CompressionConfig::default(), response).into_body();
         let mut whole = Vec::new();
