@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
 
 use self::adaptive::{Adaptive, Class, Outcome};
-use crate::{config::ConcurrencyConfig, notes::Notes};
+use crate::{config::ConcurrencyConfig, figures::ServiceFigures, notes::Notes};
 
 pub(crate) mod adaptive;
 
@@ -44,6 +44,7 @@ pub(crate) struct Places(Arc<Inner>);
 struct Inner {
     word: &'static str,
     adaptive: Mutex<Adaptive>,
+    figures: ServiceFigures,
 }
 
 /// A service behind its places.
@@ -55,9 +56,14 @@ pub(crate) struct Guarded<S> {
 
 impl Places {
     /// Places at the service of this word.
-    pub(crate) fn new(word: &'static str, config: &ConcurrencyConfig) -> Self {
-        let adaptive = Mutex::new(Adaptive::new(config, Instant::now()));
-        Self(Arc::new(Inner { word, adaptive }))
+    pub(crate) fn new(
+        word: &'static str,
+        config: &ConcurrencyConfig,
+        figures: ServiceFigures,
+    ) -> Self {
+        let adaptive = Adaptive::new(config, Instant::now());
+        figures.limit.set(of_usize(adaptive.limit()));
+        Self(Arc::new(Inner { word, adaptive: Mutex::new(adaptive), figures }))
     }
 
     /// Guards a way to the service.
@@ -73,11 +79,13 @@ impl Places {
         let first = FIRST.iter().any(|prefix| path.starts_with(prefix));
         let taken = self.with(|adaptive| adaptive.take(path, streams, first));
         let Some(class) = taken else {
+            self.0.figures.full.inc();
             return Err(Fault::unavailable(ErrorReason::LimitExceeded)
                 .message(format!("the service {} has all it can do; retry later", self.0.word))
                 .with("service", self.0.word)
                 .retry_after(RETRY_AFTER));
         };
+        self.0.figures.under_way.inc();
         Ok(Place { places: self.clone(), class })
     }
 
@@ -95,6 +103,7 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.with(|adaptive| adaptive.give_back(self.class));
+        self.places.0.figures.under_way.dec();
     }
 }
 
@@ -130,7 +139,11 @@ where
             let outcome = Outcome::of(status.map(|status| Code::from_bytes(status.as_bytes())));
             let (places, now) = (&place.places, Instant::now());
             let took = now.duration_since(started);
-            places.with(|adaptive| adaptive.learn(&path, place.class, took, outcome, now));
+            let limit = places.with(|adaptive| {
+                adaptive.learn(&path, place.class, took, outcome, now);
+                adaptive.limit()
+            });
+            places.0.figures.limit.set(of_usize(limit));
             Ok(response.map(|inner| Body::new(Held { inner, place: Some(place) })))
         })
     }
@@ -164,4 +177,8 @@ impl http_body::Body for Held {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+fn of_usize(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -16,6 +16,7 @@ mod cors;
 mod docs;
 mod edge;
 mod error;
+mod figures;
 mod forward;
 mod hygiene;
 mod limits;
@@ -43,13 +44,16 @@ pub async fn open(
     _store: &lightning_store::Settings,
     context: Context,
 ) -> Result<Service, Error> {
-    let limits = Limits::new(&config.limits, Arc::new(Gcra::new(config.limit_keys)))?;
+    let figures = figures::Figures::new(context.metrics());
+    let counts = Arc::new(Gcra::new(config.limit_keys));
+    let limits = Limits::new(&config.limits, counts, &figures)?;
     let max_body = rest_options().max_body_bytes.max(context.serve_config().max_body_bytes);
     let edge = edge::Edge::new(&config, max_body)?;
     config.concurrency.check()?;
     let mut places = HashMap::new();
     let mut peer = |word| {
-        let places = places.entry(word).or_insert_with(|| Places::new(word, &config.concurrency));
+        let new = || Places::new(word, &config.concurrency, figures.service(word));
+        let places = places.entry(word).or_insert_with(new);
         places.guard(context.peers().channel(word))
     };
     let mut service = Service::new("gateway")

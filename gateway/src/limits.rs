@@ -18,9 +18,10 @@ use lightning_mesh::{
     policy::{Call, Policy},
 };
 use lightning_proto::{google::rpc, mesh::v1::ErrorReason};
+use prometheus_client::metrics::counter::Counter;
 use serde::Deserialize;
 
-use crate::{Error, client::Client, notes::Notes};
+use crate::{Error, client::Client, figures::Figures, notes::Notes};
 
 pub(crate) mod gcra;
 
@@ -120,6 +121,7 @@ struct Prepared {
     quota: Quota,
     /// The value of `RateLimit-Policy`, and what `RateLimit` begins with.
     policy: HeaderValue,
+    refused: Counter,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -138,7 +140,11 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Fails on a rule that cannot mean anything.
-    pub(crate) fn new(rules: &[Rule], limiter: Arc<dyn Limiter>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        rules: &[Rule],
+        limiter: Arc<dyn Limiter>,
+        figures: &Figures,
+    ) -> Result<Self, Error> {
         let fault =
             |rule: &Rule, why: &str| Error::Limit { rule: rule.name.clone(), why: why.into() };
         let mut prepared: Vec<Arc<Prepared>> = Vec::new();
@@ -149,7 +155,7 @@ impl Limits {
             if prepared.iter().any(|other| other.name == rule.name) {
                 return Err(fault(rule, "there is another rule of that name"));
             }
-            prepared.push(Arc::new(Prepared::new(rule).map_err(|why| fault(rule, &why))?));
+            prepared.push(Arc::new(Prepared::new(rule, figures).map_err(|why| fault(rule, &why))?));
         }
         Ok(Self { rules: prepared, limiter })
     }
@@ -176,6 +182,7 @@ impl Limits {
                 }
             });
             if let Some(fault) = refused {
+                rule.refused.inc();
                 return Err(fault);
             }
         }
@@ -192,7 +199,7 @@ impl Policy for Limits {
 // === impl Prepared ===
 
 impl Prepared {
-    fn new(rule: &Rule) -> Result<Self, String> {
+    fn new(rule: &Rule, figures: &Figures) -> Result<Self, String> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if rule.name.is_empty() || rule.name.len() > MAX_NAME || !rule.name.bytes().all(plain) {
             return Err(format!("a name has 1 to {MAX_NAME} letters, digits, - and _"));
@@ -215,6 +222,7 @@ impl Prepared {
             by: rule.by.clone(),
             quota: Quota { burst, interval },
             policy,
+            refused: figures.rule(&rule.name),
         })
     }
 

@@ -4,14 +4,14 @@
 
 #[path = "it/access_log.rs"]
 mod access_log;
-#[path = "it/edge.rs"]
-mod edge;
+#[path = "it/door.rs"]
+mod door;
 #[path = "it/hostile.rs"]
 mod hostile;
-#[path = "it/support.rs"]
-mod support;
-#[path = "it/upstream.rs"]
-mod upstream;
+#[path = "it/odd.rs"]
+mod odd;
+#[path = "it/raw.rs"]
+mod raw;
 
 use std::time::Duration;
 

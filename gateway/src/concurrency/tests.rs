@@ -4,6 +4,7 @@ use http_body_util::BodyExt as _;
 use tower::{Service as _, ServiceExt as _, service_fn};
 
 use super::*;
+use crate::figures::Figures;
 
 const GET: &str = "/lightning.agents.v1.AgentService/GetAgent";
 const WATCH: &str = "/lightning.monitoring.v1.MonitoringService/WatchServices";
@@ -117,13 +118,17 @@ fn endless(
     }))
 }
 
+fn places(word: &'static str, initial: usize, min: usize) -> Places {
+    Places::new(word, &config(initial, min), Figures::default().service(word))
+}
+
 fn ask(path: &str) -> Request<Body> {
     Request::builder().uri(path).body(Body::empty()).unwrap()
 }
 
 #[tokio::test]
 async fn a_place_is_held_until_the_body_ends_and_more_are_refused_at_once() {
-    let places = Places::new("agents", &config(2, 1));
+    let places = places("agents", 2, 1);
     let guarded = endless(&places);
     let first = guarded.clone().oneshot(ask(GET)).await.unwrap();
     let second = guarded.clone().oneshot(ask(GET)).await.unwrap();
@@ -145,7 +150,7 @@ async fn a_place_is_held_until_the_body_ends_and_more_are_refused_at_once() {
 
 #[tokio::test]
 async fn a_call_that_is_given_up_gives_its_place_back() {
-    let places = Places::new("agents", &config(2, 1));
+    let places = places("agents", 2, 1);
     let mut never = places.guard(service_fn(|_: Request<Body>| {
         std::future::pending::<Result<Response<Body>, Infallible>>()
     }));
@@ -157,7 +162,7 @@ async fn a_call_that_is_given_up_gives_its_place_back() {
 
 #[tokio::test]
 async fn a_body_that_ended_holds_nothing() {
-    let places = Places::new("agents", &config(2, 1));
+    let places = places("agents", 2, 1);
     let ends = places.guard(service_fn(|_: Request<Body>| async {
         Ok::<_, Infallible>(Response::new(Body::new(http_body_util::Full::from("x"))))
     }));
@@ -168,7 +173,7 @@ async fn a_body_that_ended_holds_nothing() {
 
 #[tokio::test]
 async fn signing_in_has_a_reserve_and_streams_have_places_of_their_own() {
-    let places = Places::new("auth", &config(4, 1));
+    let places = places("auth", 4, 1);
     let guarded = endless(&places);
     let mut held = Vec::new();
     for _ in 0..4 {

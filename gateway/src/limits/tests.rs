@@ -18,7 +18,7 @@ fn rule(name: &str, by: &[By], requests: u32, burst: u32) -> Rule {
 }
 
 fn limits(rules: &[Rule]) -> Limits {
-    Limits::new(rules, Arc::new(Gcra::new(1_000))).unwrap()
+    Limits::new(rules, Arc::new(Gcra::new(1_000)), &Figures::default()).unwrap()
 }
 
 /// Calls once; tells whether it passed, and the notes that were taken.
@@ -144,7 +144,11 @@ async fn a_rule_is_about_its_methods() {
     fn check(methods: &[&str], path: &str, expected: bool) {
         let methods = methods.iter().map(ToString::to_string).collect();
         let rule = Rule { methods, ..rule("r", &[By::Method], 1, 1) };
-        assert_eq!(Prepared::new(&rule).unwrap().is_about(path), expected, "{path}");
+        assert_eq!(
+            Prepared::new(&rule, &Figures::default()).unwrap().is_about(path),
+            expected,
+            "{path}"
+        );
     }
     check(&[], LOGIN, true);
     check(&["lightning.auth.v1.AuthService/Login"], LOGIN, true);
@@ -181,7 +185,10 @@ fn a_rule_that_cannot_mean_anything_is_refused() {
     fn check(change: impl FnOnce(&mut Rule), expected: &str) {
         let mut rule = rule("r", &[By::Caller], 1, 1);
         change(&mut rule);
-        let refused = Limits::new(&[rule], Arc::new(Gcra::new(1))).err().unwrap().to_string();
+        let refused = Limits::new(&[rule], Arc::new(Gcra::new(1)), &Figures::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(refused.contains(expected), "{refused}");
     }
     check(|rule| rule.name = "a b".into(), "a name has");
@@ -192,11 +199,12 @@ fn a_rule_that_cannot_mean_anything_is_refused() {
     check(|rule| rule.methods = vec!["lightning.auth.v1.AuthService/Logn".into()], "no method");
     check(|rule| rule.methods = vec!["*a*".into()], "no method");
     let twice = [rule("r", &[By::Caller], 1, 1), rule("r", &[By::Address], 1, 1)];
-    assert!(Limits::new(&twice, Arc::new(Gcra::new(1))).is_err());
+    assert!(Limits::new(&twice, Arc::new(Gcra::new(1)), &Figures::default()).is_err());
 }
 
 #[test]
 fn the_rules_by_default_can_be_used() {
     let config = crate::Config::default();
-    Limits::new(&config.limits, Arc::new(Gcra::new(config.limit_keys))).unwrap();
+    Limits::new(&config.limits, Arc::new(Gcra::new(config.limit_keys)), &Figures::default())
+        .unwrap();
 }

@@ -7,7 +7,7 @@ use std::{
 
 use reqwest::Client;
 
-use crate::edge::mesh;
+use crate::door::mesh;
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -15,8 +15,8 @@ use tokio::io::AsyncWriteExt as _;
 use tonic::Code;
 
 use crate::{
-    support::{Plain, connect, http1, read_to_end},
-    upstream::{Seen, framed, gateway, grpc},
+    odd::{Seen, framed, gateway, grpc},
+    raw::{Plain, connect, http1, read_to_end},
 };
 
 const AGENT: &str = "/api/v1/agents/a1";
@@ -352,18 +352,46 @@ async fn a_service_that_hangs_costs_its_callers_a_refusal_and_others_nothing() {
     assert!(refused.text().await.unwrap().contains("LIMIT_EXCEEDED"));
     assert!(took < Duration::from_millis(500), "{took:?}");
     assert_eq!(client.get(format!("{base}/health")).send().await.unwrap().status(), 200);
+    let figures =
+        async || client.get(format!("{base}/metrics")).send().await.unwrap().text().await.unwrap();
+    let text = figures().await;
+    for line in ["refused_total{upstream=\"agents\"} 1", "under_way{upstream=\"agents\"} 4"] {
+        assert!(text.contains(&format!("gateway_concurrency_{line}")), "{line}: {text}");
+    }
     // Callers that go away give their places back.
     for call in &hanging {
         call.abort();
     }
-    loop {
-        let next = client.get(format!("{base}{AGENT}")).timeout(Duration::from_millis(200));
-        match next.send().await {
-            Err(waits) if waits.is_timeout() => break,
-            Ok(refused) => assert_eq!(refused.status(), 503),
-            Err(error) => panic!("{error}"),
+    while !figures().await.contains("gateway_concurrency_under_way{upstream=\"agents\"} 0") {}
+}
+
+#[tokio::test]
+async fn calls_that_are_given_up_leave_nothing_behind() {
+    let (harness, seen) = gateway(|_| {}, |_| std::future::pending().boxed()).await;
+    let base = harness.rest("gateway");
+    let grpc = AgentServiceClient::new(Plain::connect(&base).await);
+    for round in 1..=20 {
+        let calls = (0..50).map(|_| {
+            let mut grpc = grpc.clone();
+            async move { grpc.get_agent(GetAgentRequest { id: "a1".into() }).await }
+        });
+        // A client that takes calls back before they were looked at is sent away; this one waits.
+        let arrived = async {
+            while seen.lock().unwrap().len() < round * 50 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            answers = futures_util::future::join_all(calls) => panic!("{answers:?}"),
+            () = arrived => {}
         }
     }
+    let client = Client::builder().no_proxy().build().unwrap();
+    let figures =
+        async || client.get(format!("{base}/metrics")).send().await.unwrap().text().await.unwrap();
+    while !figures().await.contains("gateway_concurrency_under_way{upstream=\"agents\"} 0") {}
+    let text = figures().await;
+    assert!(text.contains("rpc_server_in_flight 0"), "{text}");
 }
 
 #[tokio::test]

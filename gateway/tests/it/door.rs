@@ -12,7 +12,7 @@ use reqwest::{Client, Method, Response, StatusCode, redirect::Policy};
 use serde_json::Value;
 use tonic::Code;
 
-use crate::support::{Plain, http1};
+use crate::raw::{Plain, http1};
 
 const HEALTH: &str = "/api/v1/monitoring/health";
 
@@ -100,6 +100,8 @@ async fn a_limit_is_one_over_all_protocols_and_refuses_in_each() {
         content-length: 5\r\n\r\n\0\0\0\0\0";
     let web = http1(&base, request.as_bytes()).await;
     assert!(web.starts_with("HTTP/1.1 200") && web.contains("grpc-status: 8"), "{web}");
+    let figures = get(&mesh, "/metrics", &[]).await.text().await.unwrap();
+    assert!(figures.contains("gateway_rate_limited_total{rule=\"few\"} 3"), "{figures}");
     // A page below a prefix counts too, health never.
     assert_eq!(get(&mesh, "/dashboard", &[]).await.status(), 429);
     assert_eq!(get(&mesh, "/health", &[]).await.status(), 200);
