@@ -5,9 +5,9 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use ipnet::IpNet;
-use lightning_mesh::serve::Peer;
+use lightning_mesh::serve::{Peer, Secured};
 
 /// Most addresses that are read from `X-Forwarded-For`.
 const MAX_HOPS: usize = 32;
@@ -19,17 +19,19 @@ pub(crate) struct Client {
     pub(crate) address: Option<IpAddr>,
     /// Whether a proxy that we trust spoke for it.
     pub(crate) proxied: bool,
-    /// Whether that proxy says that it spoke TLS.
+    /// Whether it speaks TLS: to us, or to that proxy.
     pub(crate) secure: bool,
 }
 
 impl Client {
     /// Finds out.
-    pub(crate) fn of(peer: Option<Peer>, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
+    pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
+        let peer = extensions.get::<Peer>();
         let Some(socket) = peer.and_then(|peer| peer.addr) else { return Self::default() };
+        let over_tls = extensions.get::<Secured>().is_some();
         let socket = socket.ip().to_canonical();
         if !is_trusted(socket, trusted) {
-            return Self { address: Some(socket), ..Self::default() };
+            return Self { address: Some(socket), proxied: false, secure: over_tls };
         }
         let secure = headers
             .get_all("x-forwarded-proto")
@@ -38,7 +40,7 @@ impl Client {
             .and_then(|value| value.to_str().ok()?.rsplit(',').next())
             .is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"));
         let address = Some(forwarded_for(headers, trusted).unwrap_or(socket));
-        Self { address, proxied: true, secure }
+        Self { address, proxied: true, secure: secure || over_tls }
     }
 
     /// What counts as one client: the address, or the /64 of IPv6, which is what one household or

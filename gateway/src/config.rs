@@ -21,8 +21,8 @@ pub struct Config {
     pub access_log: bool,
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// How long browsers are told to insist on TLS, where a trusted proxy says that it is spoken; zero
-    /// tells them nothing.
+    /// How long browsers are told to insist on TLS, where it is spoken (by us or by a trusted proxy);
+    /// zero tells them nothing.
     #[serde(with = "lightning_mesh::config::duration")]
     pub hsts: Duration,
     /// How many keys (addresses, callers) the rate limits remember at once, over all rules.

@@ -17,7 +17,7 @@ use lightning_mesh::{
     fault::Fault,
     id,
     policy::{Next, Wrap},
-    serve::{Peer, plain_error_as},
+    serve::plain_error_as,
 };
 use lightning_proto::mesh::v1::ErrorReason;
 use tonic::Status;
@@ -79,8 +79,7 @@ impl Edge {
 
     async fn serve(&self, request: Request<Body>, next: Next<'_>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
-        let peer = parts.extensions.get::<Peer>().copied();
-        let client = Client::of(peer, &parts.headers, &self.trusted);
+        let client = Client::of(&parts.extensions, &parts.headers, &self.trusted);
         let tongue = Tongue::of(&parts);
         let id = request_id(&mut parts.headers);
         let notes = Notes::default();

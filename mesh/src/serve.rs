@@ -106,6 +106,10 @@ pub struct Peer {
     pub in_process: bool,
 }
 
+/// Marks a request that came over TLS. In its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Secured;
+
 impl Peer {
     /// Whether the other end is on this machine.
     pub fn is_loopback(&self) -> bool {

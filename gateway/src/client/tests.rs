@@ -5,13 +5,22 @@ use http::HeaderValue;
 use super::*;
 
 fn client(socket: &str, headers: &[(&'static str, &'static str)]) -> Client {
+    over(false, socket, headers)
+}
+
+fn over(secured: bool, socket: &str, headers: &[(&'static str, &'static str)]) -> Client {
     let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
     let peer = Peer { addr: Some(socket.parse().unwrap()), in_process: false };
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_static(value));
     }
-    Client::of(Some(peer), &map, &trusted)
+    let mut extensions = Extensions::new();
+    extensions.insert(peer);
+    if secured {
+        extensions.insert(Secured);
+    }
+    Client::of(&extensions, &map, &trusted)
 }
 
 #[test]
@@ -39,11 +48,12 @@ fn several_headers_are_one_list() {
 }
 
 #[test]
-fn only_a_trusted_proxy_says_that_tls_is_spoken() {
+fn tls_is_spoken_to_us_or_to_a_trusted_proxy() {
     let headers = [("x-forwarded-proto", "https")];
     assert!(client("10.0.0.1:1", &headers).secure);
     assert!(!client("192.0.2.1:1", &headers).secure);
     assert!(!client("10.0.0.1:1", &[("x-forwarded-proto", "http")]).secure);
+    assert!(over(true, "192.0.2.1:1", &[]).secure);
 }
 
 #[test]
