@@ -3,35 +3,69 @@
 //! There is no handler for an endpoint here. The routes, the permissions and the documents come from
 //! the contract; the mesh serves the port, checks callers and transcodes; what is left for the gateway
 //! is to send each call to the service that owns it ([`forward`]), to pass plain HTTP on below the
-//! prefixes that the contract declares ([`proxy`]), and to show the API ([`openapi`], `/docs`).
+//! prefixes that the contract declares ([`proxy`]), to show the API ([`openapi`], `/docs`), and to stand
+//! at the door: [`edge`] around each request, [`limits`] once its caller is known, [`concurrency`] before
+//! each service.
 
+mod access_log;
+mod client;
+mod compress;
+mod concurrency;
 mod config;
+mod cors;
 mod docs;
+mod edge;
 mod error;
+mod figures;
 mod forward;
+mod hygiene;
+mod limits;
+mod notes;
 mod openapi;
 mod proxy;
+mod security;
+
+use std::{collections::HashMap, sync::Arc};
 
 use lightning_mesh::{Context, Service, serve::rest_options};
 use lightning_transcode::{Routes, RoutesBuilder};
 
-pub use config::Config;
+use concurrency::Places;
+use limits::{Limits, gcra::Gcra};
+
+pub use config::{CompressionConfig, ConcurrencyConfig, Config, CorsConfig};
 pub use error::Error;
+pub use limits::{By, Rule};
 
 /// Makes the gateway. It stores nothing.
 #[expect(clippy::unused_async, reason = "every service opens the same way")]
 pub async fn open(
-    _config: Config,
+    config: Config,
     _store: &lightning_store::Settings,
     context: Context,
 ) -> Result<Service, Error> {
-    let peer = |word| context.peers().channel(word);
-    let mut service = Service::new("gateway").edge(peer("workflows"));
+    let figures = figures::Figures::new(context.metrics());
+    let counts = Arc::new(Gcra::new(config.limit_keys));
+    let limits = Limits::new(&config.limits, counts, &figures)?;
+    let max_body = rest_options().max_body_bytes.max(context.serve_config().max_body_bytes);
+    let edge = edge::Edge::new(&config, max_body)?;
+    config.concurrency.check()?;
+    let mut places = HashMap::new();
+    let mut peer = |word| {
+        let new = || Places::new(word, &config.concurrency, figures.service(word));
+        let places = places.entry(word).or_insert_with(new);
+        places.guard(context.peers().channel(word))
+    };
+    let mut service = Service::new("gateway")
+        .edge(context.peers().channel("workflows"))
+        .policy(Arc::new(limits))
+        .wrap(edge::around(edge));
     for (name, word) in forward::owners(lightning_proto::pool()) {
-        service = service.grpc_named(name, peer(word));
+        service = service.grpc_named(name, forward::SpeaksGrpc(peer(word)));
     }
     for (prefix, word) in lightning_mesh::contract::declared_prefixes() {
-        service = service.http(prefix, proxy::router(peer(word)));
+        let router = proxy::router(&prefix, peer(word));
+        service = service.http(prefix, router);
     }
     Ok(service.http("/openapi.json", docs::document(&openapi()?)).http("/docs", docs::page()))
 }

@@ -48,6 +48,7 @@ pub(crate) fn document(routes: &Routes, version: &str) -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas.into_map(),
+            "responses": { "RateLimited": rate_limited() },
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
                 "api_key": { "type": "apiKey", "in": "header", "name": "x-api-key" },
@@ -209,9 +210,26 @@ fn responses(route: &Route, schemas: &mut Schemas<'_>) -> Value {
     };
     json!({
         status.to_string(): success,
+        "429": { "$ref": "#/components/responses/RateLimited" },
         "default": {
             "description": "An error (google.rpc.Status as JSON).",
             "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
         },
+    })
+}
+
+/// What any operation answers to who calls too often.
+fn rate_limited() -> Value {
+    let header =
+        |description: &str| json!({ "description": description, "schema": { "type": "integer" } });
+    json!({
+        "description": "Called too often.",
+        "headers": {
+            "Retry-After": header("Seconds after which a call will pass."),
+            "RateLimit-Limit": header("Calls at once after a pause."),
+            "RateLimit-Remaining": header("Calls that may come now."),
+            "RateLimit-Reset": header("Seconds until all of them may."),
+        },
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
     })
 }

@@ -4,55 +4,74 @@
 //! Who calls is found out here and travels as a token of the mesh; whether they may is decided by the
 //! service, as on its own port. Cookies and the like pass untouched; a credential does not.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
     extract::{Extension, Request},
-    http::{HeaderMap, header},
+    http::HeaderMap,
     response::Response,
 };
-use lightning_mesh::{channel::Channel, identity::Gate, serve::plain_error};
-use tower::ServiceExt as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use bytes::Bytes;
+use lightning_mesh::{identity::Gate, serve::plain_error};
+use tonic::body::Body;
+use tower::{Service, ServiceExt as _};
 
-/// Headers that belong to one connection (RFC 9110 section 7.6.1) and HTTP/2 forbids.
-const HOP_BY_HOP: [&str; 5] =
-    ["keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+use crate::{hygiene::strip_hop_by_hop, notes::Notes};
 
 /// A router that passes everything on.
-pub(crate) fn router(to: Channel) -> Router {
+pub(crate) fn router<S>(prefix: &str, to: S) -> Router
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let prefix: Arc<str> = prefix.into();
     let pass = move |Extension(gate): Extension<Arc<Gate>>, request: Request| {
-        let to = to.clone();
-        async move { pass_on(to, &gate, request).await }
+        let (prefix, to) = (prefix.clone(), to.clone());
+        async move { pass_on(&prefix, to, &gate, request).await }
     };
     Router::new().fallback(pass)
 }
 
-async fn pass_on(to: Channel, gate: &Gate, request: Request) -> Response {
+async fn pass_on<S>(prefix: &str, to: S, gate: &Gate, request: Request) -> Response
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+{
     let (mut parts, body) = request.into_parts();
-    let caller = match gate.identify(&parts).await {
+    Notes::in_extensions(&parts.extensions, |known| known.route = Some(prefix.to_owned()));
+    let caller = match gate.enter(prefix, &parts).await {
         Ok(caller) => caller,
         Err(fault) => return plain_error(fault).map(axum::body::Body::new),
     };
-    drop_hop_by_hop(&mut parts.headers);
+    strip_hop_by_hop(&mut parts.headers);
     parts.extensions.insert(caller);
-    let request = Request::from_parts(parts, tonic::body::Body::new(body));
+    let request = Request::from_parts(parts, Body::new(body));
     let answered = to.oneshot(request).await;
     let mut response = answered.unwrap_or_else(|never| match never {});
-    drop_hop_by_hop(response.headers_mut());
+    if let Some(status) = failure(response.headers()) {
+        return lightning_transcode::bare_error_response(&status).map(axum::body::Body::new);
+    }
+    strip_hop_by_hop(response.headers_mut());
     response.map(axum::body::Body::new)
 }
 
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<String> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    headers.remove(header::CONNECTION);
-    for name in named.iter().map(String::as_str).chain(HOP_BY_HOP) {
-        headers.remove(name);
-    }
+/// What a channel answers when the service was not reached: it speaks gRPC, and who asked does not.
+fn failure(headers: &HeaderMap) -> Option<lightning_transcode::Status> {
+    let code = headers.get("grpc-status")?;
+    let status = tonic::Code::from_bytes(code.as_bytes());
+    let text = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let details = text("grpc-status-details-bin").trim_ascii_end();
+    let details = details.strip_suffix(b"=").unwrap_or(details);
+    let details = details.strip_suffix(b"=").unwrap_or(details);
+    let message = percent_encoding::percent_decode(text("grpc-message")).decode_utf8_lossy();
+    Some(lightning_transcode::Status {
+        code: status as i32,
+        message: message.into_owned(),
+        details: STANDARD_NO_PAD.decode(details).map(Bytes::from).unwrap_or_default(),
+    })
 }

@@ -2,6 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "it/access_log.rs"]
+mod access_log;
+#[path = "it/door.rs"]
+mod door;
+#[path = "it/hostile.rs"]
+mod hostile;
+#[path = "it/odd.rs"]
+mod odd;
+#[path = "it/raw.rs"]
+mod raw;
+
 use std::time::Duration;
 
 use lightning_mesh::{identity::Caller, testing::Harness};

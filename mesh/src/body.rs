@@ -40,6 +40,36 @@ pub fn empty() -> Body {
     boxed(Empty::new())
 }
 
+/// A request body with its error in a type of its own: rustc cannot prove a future over a generic body
+/// to be Send where the error is a boxed one (rust-lang/rust#102211).
+pub(crate) struct Arriving(pub(crate) Body);
+
+/// Why a request body could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the request body cannot be read")]
+pub(crate) struct Unread(#[source] BoxError);
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = Unread;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unread>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.0).poll_frame(context));
+        Poll::Ready(frame.map(|frame| frame.map_err(Unread)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
 /// A fault as a gRPC answer without body ("trailers only").
 pub(crate) fn grpc_answer(fault: Fault) -> Response<Body> {
     Status::from(fault).into_http::<Empty<Bytes>>().map(boxed)

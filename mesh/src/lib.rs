@@ -31,6 +31,7 @@ pub mod identity;
 pub mod json;
 pub mod mask;
 pub mod page;
+pub mod policy;
 pub mod schema;
 pub mod serve;
 pub mod service;

@@ -30,10 +30,10 @@ mod rest;
 
 pub use accept::{Drained, serve_with};
 pub(crate) use grpc::GrpcStack;
-pub use handler::metrics_answer;
+pub use handler::{Next, metrics_answer};
 pub use health::Health;
 pub use reflection::reflection;
-pub use rest::{error_response, plain_error, rest_options};
+pub use rest::{error_response, plain_error, plain_error_as, rest_options};
 
 /// Answers requests of any kind.
 pub type Handler = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
@@ -105,6 +105,10 @@ pub struct Peer {
     /// Whether it came over a pipe inside the process.
     pub in_process: bool,
 }
+
+/// Marks a request that came over TLS. In its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Secured;
 
 impl Peer {
     /// Whether the other end is on this machine.

@@ -8,7 +8,10 @@ use tokio::sync::watch;
 use tonic::{body::Body, server::NamedService};
 use tower::util::BoxCloneSyncService;
 
-use crate::channel::Channel;
+use crate::{
+    channel::Channel,
+    policy::{Policy, Wrap},
+};
 
 /// A gRPC service of any kind.
 pub(crate) type Grpc = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -24,6 +27,8 @@ pub struct Service {
     pub(crate) figures: Vec<Figures>,
     /// Set by the edge alone: it passes on what belongs to others.
     pub(crate) edge: Option<Edge>,
+    pub(crate) policy: Option<Arc<dyn Policy>>,
+    pub(crate) wrap: Option<Arc<dyn Wrap>>,
 }
 
 /// What only the edge of the mesh does.
@@ -42,6 +47,8 @@ impl Service {
             health: None,
             figures: Vec::new(),
             edge: None,
+            policy: None,
+            wrap: None,
         }
     }
 
@@ -107,6 +114,20 @@ impl Service {
     #[must_use]
     pub fn edge(mut self, metrics: Channel) -> Self {
         self.edge = Some(Edge { rest_metrics: metrics });
+        self
+    }
+
+    /// Asks this policy about every call, once its caller is known.
+    #[must_use]
+    pub fn policy(mut self, policy: Arc<dyn Policy>) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Puts this around every request but probes and scrapes.
+    #[must_use]
+    pub fn wrap(mut self, wrap: Arc<dyn Wrap>) -> Self {
+        self.wrap = Some(wrap);
         self
     }
 

@@ -29,7 +29,7 @@ pub use json::{JsonError, Style as JsonStyle, enum_word};
 pub use options::Options;
 pub use routes::{BodyRule, Found, Route, RouteErrors, Routes, RoutesBuilder};
 pub use service::{Admit, GrpcStatus, MatchedRoute, Transcoder};
-pub use status::{Status, bare_error_response, error_response};
+pub use status::{Status, bare_error_response, bare_error_response_as, error_response};
 
 /// Any error, as the bodies of both sides carry it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -100,13 +100,18 @@ pub fn error_response(status: &Status, routes: &Routes) -> Response<Body> {
 /// The same without routes: only the details of `google.rpc` are shown by their types, others as
 /// `{"@type", "value": <base64>}`.
 pub fn bare_error_response(status: &Status) -> Response<Body> {
+    bare_error_response_as(status, http_of(status.code))
+}
+
+/// The same with an HTTP status of its own, where the code says less than HTTP can.
+pub fn bare_error_response_as(status: &Status, http: StatusCode) -> Response<Body> {
     let settings = Settings {
         pool: known::pool().clone(),
         style: JsonStyle::Product,
         max_depth: 0,
         ignore_unknown: false,
     };
-    respond(status, http_of(status.code), &settings)
+    respond(status, http, &settings)
 }
 
 /// What rendering details needs.

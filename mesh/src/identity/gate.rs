@@ -11,7 +11,13 @@ use lightning_proto::mesh::v1::ErrorReason;
 use prost_reflect::{MethodDescriptor, Value};
 
 use super::{Caller, Verifier, open_mode};
-use crate::{fault::Fault, serve::Peer, telemetry::trace, tls::PeerIdentity};
+use crate::{
+    fault::Fault,
+    policy::{Call, Policy},
+    serve::Peer,
+    telemetry::trace,
+    tls::PeerIdentity,
+};
 
 /// The method option that names the permission.
 const OPTION: &str = "lightning.options.v1.permission";
@@ -37,6 +43,7 @@ pub struct Gate {
     loopback: bool,
     /// Whether services that call from outside of the process must show their certificate.
     certificates: bool,
+    policy: Option<Arc<dyn Policy>>,
 }
 
 enum Permission {
@@ -84,7 +91,7 @@ impl Gate {
                 methods.insert(path, permission(&method)?);
             }
         }
-        Ok(Self { service, methods, verifier, loopback, certificates: false })
+        Ok(Self { service, methods, verifier, loopback, certificates: false, policy: None })
     }
 
     /// The same gate, which believes mesh tokens from the network only together with the certificate of
@@ -93,6 +100,12 @@ impl Gate {
     #[must_use]
     pub(crate) fn certificates_needed(self, needed: bool) -> Self {
         Self { certificates: needed, ..self }
+    }
+
+    /// The same gate, which asks a policy about every call.
+    #[must_use]
+    pub(crate) fn with_policy(self, policy: Option<Arc<dyn Policy>>) -> Self {
+        Self { policy, ..self }
     }
 
     /// Whether the method is offered here.
@@ -112,18 +125,19 @@ impl Gate {
             None if is_built_in(path) => &Permission::Public,
             None => return Err(unknown_method()),
         };
-        let caller = match permission {
-            Permission::Public => self.identify_leniently(parts).await?,
-            Permission::Internal => self.service_caller(parts).await?,
-            Permission::Named(permission) => {
-                let caller = self.identify(parts).await?;
-                if caller.is_anonymous() {
-                    return Err(no_credential());
-                }
-                caller.require(permission)?;
-                caller
-            }
+        let identified = match permission {
+            Permission::Public => self.identify_leniently(parts).await,
+            Permission::Internal => self.service_caller(parts).await,
+            Permission::Named(_) => self.identify(parts).await,
         };
+        self.ask_policy(path, identified.as_ref().ok(), parts).await?;
+        let caller = identified?;
+        if let Permission::Named(permission) = permission {
+            if caller.is_anonymous() {
+                return Err(no_credential());
+            }
+            caller.require(permission)?;
+        }
         tracing::Span::current().record("caller", caller.subject.as_str());
         parts.extensions.insert(caller.with_trace(trace::current()));
         Ok(())
@@ -138,6 +152,24 @@ impl Gate {
             Credential::OtherScheme => Err(wrong_scheme()),
             Credential::None => self.without_credential(parts).await,
         }
+    }
+
+    /// Who is calling a page below a prefix of plain HTTP, if the policy lets them.
+    pub async fn enter(&self, prefix: &str, parts: &Parts) -> Result<Caller, Fault> {
+        let identified = self.identify(parts).await;
+        self.ask_policy(prefix, identified.as_ref().ok(), parts).await?;
+        identified
+    }
+
+    async fn ask_policy(
+        &self,
+        path: &str,
+        caller: Option<&Caller>,
+        parts: &Parts,
+    ) -> Result<(), Fault> {
+        let Some(policy) = &self.policy else { return Ok(()) };
+        let (headers, extensions) = (&parts.headers, &parts.extensions);
+        policy.check(Call { path, caller, headers, extensions }).await
     }
 
     /// For public methods: another scheme than `Bearer` is the method's own business (OAuth clients

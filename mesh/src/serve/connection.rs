@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use self::{activity::Activity, rewound::Rewound};
-use super::{Executor, Handler, Peer, ServeConfig, plain_error};
+use super::{Executor, Handler, Peer, Secured, ServeConfig, plain_error};
 use crate::{
     body::{Body, Holding, boxed, grpc_answer},
     fault::Fault,
@@ -249,8 +249,11 @@ fn answer(
     let answer = match admitted {
         Ok(()) => {
             request.extensions_mut().insert(desk.peer);
-            if let Link::Tls(Some(identity)) = &desk.link {
-                request.extensions_mut().insert(identity.clone());
+            if let Link::Tls(identity) = &desk.link {
+                request.extensions_mut().insert(Secured);
+                if let Some(identity) = identity {
+                    request.extensions_mut().insert(identity.clone());
+                }
             }
             Either::Left(desk.handler.clone().call(request))
         }

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, convert::Infallible, sync::Arc};
 
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use lightning_proto::{
@@ -17,13 +17,15 @@ use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 
 use super::{
-    GrpcStack, Handler, Health, ServeConfig, ServeError, error_response, figures, reflection, rest,
+    GrpcStack, Handler, Health, ServeConfig, ServeError, error_response, figures, plain_error_as,
+    reflection, rest,
 };
 use crate::{
-    body::{Body, Silence, boxed},
+    body::{Arriving, Body, Silence, boxed, empty},
     context::Context,
     fault::Fault,
     identity::Gate,
+    policy::Wrap,
     service::Service,
     telemetry::{
         Metrics,
@@ -42,7 +44,11 @@ struct Standard {
     routes: Routes,
     http: Vec<(String, axum::Router)>,
     config: ServeConfig,
+    wrap: Option<Arc<dyn Wrap>>,
 }
+
+/// What answers a request once everything around it has had its say.
+pub struct Next<'a>(&'a Standard);
 
 impl Service {
     /// The handler that serves this service on one port. Fails if the contract does not say who may
@@ -68,7 +74,8 @@ impl Service {
         let complete = reflection(with_figures.grpc(health_server), &names)
             .map_err(|source| ServeError::Reflection { service, source })?;
         let gate = context.gate(names.iter().copied());
-        let gate = Arc::new(gate.map_err(|source| ServeError::Gate { service, source })?);
+        let gate = gate.map_err(|source| ServeError::Gate { service, source })?;
+        let gate = Arc::new(gate.with_policy(complete.policy));
         let grpc =
             GrpcStack::new(gate.clone(), complete.grpc.into_iter().collect::<HashMap<_, _>>());
         let (routes, rest) =
@@ -84,6 +91,7 @@ impl Service {
             routes,
             http: complete.http,
             config: context.serve_config().clone(),
+            wrap: complete.wrap,
         });
         Ok(BoxCloneSyncService::new(service_fn(move |request| {
             let handler = handler.clone();
@@ -95,17 +103,22 @@ impl Service {
 impl Standard {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         // Probes and scrapes are not calls; counting them would drown the calls.
-        if request.method() == Method::GET || request.method() == Method::HEAD {
-            match request.uri().path() {
-                "/health" => return self.health.answer(),
-                "/metrics" => return metrics_answer(&self.metrics),
-                _ => {}
-            }
+        match request.uri().path() {
+            "/health" => return probe(request.method(), || self.health.answer()),
+            "/metrics" => return probe(request.method(), || metrics_answer(&self.metrics)),
+            _ => {}
         }
-        observe(&self.metrics, self.service, request, |request| self.route(request)).await
+        let request = request.map(boxed);
+        observe(&self.metrics, self.service, request, |request| async {
+            match &self.wrap {
+                Some(wrap) => wrap.wrap(request, Next(self)).await,
+                None => self.route(request.map(Arriving)).await,
+            }
+        })
+        .await
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn route(&self, request: Request<Arriving>) -> Response<Body> {
         if is_grpc(request.headers()) {
             return self.grpc(request).await;
         }
@@ -121,7 +134,7 @@ impl Standard {
         answered.unwrap_or_else(|never| match never {})
     }
 
-    async fn grpc(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn grpc(&self, request: Request<Arriving>) -> Response<Body> {
         let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         let is_web = kind.is_some_and(|kind| kind.starts_with(b"application/grpc-web"));
         if is_web {
@@ -136,7 +149,7 @@ impl Standard {
         self.grpc.clone().call(request).await.unwrap_or_else(|never| match never {})
     }
 
-    async fn plain(&self, router: &axum::Router, request: Request<Incoming>) -> Response<Body> {
+    async fn plain(&self, router: &axum::Router, request: Request<Arriving>) -> Response<Body> {
         let mut request = request.map(|body| {
             let body = Silence::new(body, self.config.body_timeout);
             axum::body::Body::new(Limited::new(body, self.config.max_body_bytes))
@@ -145,6 +158,37 @@ impl Standard {
         let answered = router.clone().oneshot(request).await;
         answered.unwrap_or_else(|never| match never {}).map(boxed)
     }
+}
+
+impl Next<'_> {
+    /// Answers the request.
+    pub async fn run(self, request: Request<Body>) -> Response<Body> {
+        self.0.route(request.map(Arriving)).await
+    }
+}
+
+/// Answers what only reads, says so to who asks, and refuses the rest.
+fn probe(method: &Method, answer: impl FnOnce() -> Response<Body>) -> Response<Body> {
+    if method == Method::GET {
+        return answer();
+    }
+    let mut response = match *method {
+        Method::HEAD => answer().map(|_| empty()),
+        Method::OPTIONS => Response::new(empty()),
+        _ => {
+            let fault = Fault::unimplemented(ErrorReason::InvalidArgument)
+                .message(format!("{method} is not allowed here; allowed are GET, HEAD, OPTIONS"));
+            plain_error_as(fault, StatusCode::METHOD_NOT_ALLOWED)
+        }
+    };
+    if method != Method::HEAD {
+        let allow = HeaderValue::from_static("GET, HEAD, OPTIONS");
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    if method == Method::OPTIONS {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
+    response
 }
 
 /// The Prometheus text of a service, for `GET /metrics`.

@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::{Response, StatusCode, request::Parts};
 use lightning_transcode::{Admit, Options, Routes, RoutesBuilder, Transcoder};
 
 use super::{GrpcStack, ServeError};
@@ -43,6 +43,11 @@ pub fn error_response(fault: Fault, routes: &Routes) -> Response<Body> {
 /// The same for plain HTTP routes, which have no descriptors at hand.
 pub fn plain_error(fault: Fault) -> Response<Body> {
     lightning_transcode::bare_error_response(&status(fault))
+}
+
+/// The same with an HTTP status that no gRPC code stands for, such as 413.
+pub fn plain_error_as(fault: Fault, http: StatusCode) -> Response<Body> {
+    lightning_transcode::bare_error_response_as(&status(fault), http)
 }
 
 impl Admit for Gate {

@@ -27,15 +27,16 @@ const GRACE: Duration = Duration::from_millis(250);
 /// What the request said that matters for the answer.
 pub(super) struct Asked {
     if_match: bool,
-    if_none_match: Option<HeaderValue>,
+    if_none_match: Vec<HeaderValue>,
 }
 
 impl Asked {
     pub(super) fn of(parts: &http::request::Parts) -> Self {
+        let known = parts.headers.get_all(header::IF_NONE_MATCH).iter();
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         Self {
             if_match: parts.headers.contains_key(header::IF_MATCH),
-            if_none_match: parts.headers.get(header::IF_NONE_MATCH).filter(|_| reads).cloned(),
+            if_none_match: known.filter(|_| reads).cloned().collect(),
         }
     }
 }
@@ -113,7 +114,7 @@ fn unary(
         full(http, HeaderValue::from_static("application/json"), out)
     };
     if let Some(etag) = etag {
-        if asked.if_none_match.as_ref().is_some_and(|asked| knows(asked, &etag)) {
+        if asked.if_none_match.iter().any(|asked| knows(asked, &etag)) {
             response = Response::new(empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }

@@ -1,0 +1,81 @@
+//! The line that each request leaves behind.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use reqwest::Client;
+
+use crate::door::mesh;
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// Waits for the line of a request.
+    async fn of(&self, request_id: &str) -> String {
+        loop {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            if let Some(line) = text.lines().find(|line| line.contains(request_id)) {
+                return line.to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_names_the_route_and_the_caller_and_no_secret() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    // The runtime of a test has one thread, this one.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (harness, _) = mesh(|_| {}).await;
+    let client = Client::builder().no_proxy().build().unwrap();
+    let send = async |path: &str, id: &str| {
+        let url = format!("{}{path}", harness.rest("gateway"));
+        let request = client.get(url).header("x-request-id", id);
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    send("/api/v1/monitoring/services/secret-id", "first").await;
+    let line = lines.of("first").await;
+    for part in [
+        "access:",
+        "method=\"GET\"",
+        "route=\"/api/v1/monitoring/services/{id}\"",
+        "caller=\"local\"",
+        "client=\"127.0.0.1\"",
+        "status=404",
+        "code=5",
+        "upstream=\"monitoring\"",
+        "micros=",
+        "complete=true",
+        "trace_id=",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    send("/api/v1/monitoring/services/x?token=secret-query", "zeroth").await;
+    lines.of("zeroth").await;
+    send("/dashboard?x=secret-query", "second").await;
+    let line = lines.of("second").await;
+    assert!(line.contains("route=\"/dashboard\"") && line.contains("status=200"), "{line}");
+    send("/secret-path", "third").await;
+    let line = lines.of("third").await;
+    assert!(line.contains("route=\"-\"") && line.contains("upstream=\"-\""), "{line}");
+    let all = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(!all.lines().any(|line| line.contains("access:") && line.contains("secret-")), "{all}");
+}
