@@ -86,7 +86,7 @@ fn node_config(config: &Config, words: &[Word], loopback: bool) -> NodeConfig {
     let mut mesh = config.mesh.clone();
     for word in ALL.into_iter().filter(|word| !words.contains(word)) {
         let scheme = if mesh.tls.is_on() { "https" } else { "http" };
-        let address = || format!("{scheme}://{}", config.listen[word.as_str()]);
+        let address = || format!("{scheme}://{}", config.listen[word.as_str()]).into();
         mesh.peers.entry(word.as_str().to_owned()).or_insert_with(address);
     }
     NodeConfig {

@@ -2,8 +2,7 @@
 //!
 //! The code above cannot tell whether a peer is in this process (a pipe) or elsewhere (an address).
 //! A channel itself never fails: whatever goes wrong on the way becomes a gRPC answer with a status and
-//! details, so that callers have one kind of error to look at. It does not balance or break circuits
-//! yet; those layers belong between `identity` and `connection`.
+//! details, so that callers have one kind of error to look at.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,7 +16,6 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use lightning_proto::mesh::v1::ErrorReason;
 use serde::Deserialize;
-use tokio::sync::watch;
 
 use crate::{
     body::grpc_answer,
@@ -26,30 +24,40 @@ use crate::{
     tls::Tls,
 };
 
+mod balance;
+mod breaker;
 mod budget;
 mod connection;
 mod deadline;
+mod endpoint;
 mod figures;
+mod health;
 pub(crate) mod hop;
 #[cfg(test)]
 mod http2;
 mod identity;
 mod limits;
+mod load;
 mod outcome;
 mod pipe;
 mod queue;
+mod resolve;
 mod retry;
 #[cfg(test)]
 mod script;
 mod trace;
+mod upstream;
 
-pub(crate) use connection::Target;
+pub use balance::BalanceConfig;
+pub use breaker::BreakerConfig;
 pub(crate) use figures::Figures;
 pub(crate) use limits::Limits;
 pub use pipe::PipeListener;
 pub(crate) use pipe::Pipes;
 pub use queue::QueueConfig;
+pub use resolve::Addresses;
 pub use retry::RetryConfig;
+pub use upstream::UpstreamError;
 
 type Body = tonic::body::Body;
 
@@ -66,7 +74,7 @@ pub struct ChannelConfig {
     /// How long making a connection may take.
     #[serde(with = "crate::config::duration")]
     pub connect_timeout: Duration,
-    /// How many connections are held to each remote peer.
+    /// How many connections are held to each remote replica, from 1 to 64.
     pub connections: usize,
     /// How often a connection in use is pinged.
     #[serde(with = "crate::config::duration")]
@@ -78,6 +86,10 @@ pub struct ChannelConfig {
     pub retry: RetryConfig,
     /// How calls wait for a peer.
     pub queue: QueueConfig,
+    /// How calls are spread over replicas.
+    pub balance: BalanceConfig,
+    /// When a replica is left out.
+    pub breaker: BreakerConfig,
 }
 
 impl Default for ChannelConfig {
@@ -91,6 +103,8 @@ impl Default for ChannelConfig {
             keepalive_timeout: Duration::from_secs(20),
             retry: RetryConfig::default(),
             queue: QueueConfig::default(),
+            balance: BalanceConfig::default(),
+            breaker: BreakerConfig::default(),
         }
     }
 }
@@ -101,7 +115,7 @@ impl Default for ChannelConfig {
 pub struct Channel(Stack);
 
 type Stack = deadline::Deadline<trace::Trace<Repeating>>;
-type Repeating = retry::Retry<queue::Queue<identity::Identity<connection::Connection>>>;
+type Repeating = retry::Retry<queue::Queue<identity::Identity<balance::Balance>>>;
 
 /// The services that can be called from here.
 #[derive(Clone)]
@@ -114,7 +128,7 @@ struct Inner {
     default_caller: Option<Caller>,
     tokens: Tokens,
     pipes: Pipes,
-    addresses: Arc<BTreeMap<String, String>>,
+    addresses: Arc<BTreeMap<String, Addresses>>,
     /// Certificates for peers at `https://…`.
     tls: Option<Tls>,
     limits: Limits,
@@ -124,17 +138,26 @@ struct Inner {
 }
 
 impl Channel {
-    fn new(peers: &Inner, peer: &str, target: Target) -> Self {
-        let config = &peers.config;
+    fn new(
+        peers: &Inner,
+        peer: &str,
+        target: balance::Target,
+        credentials: identity::Credentials,
+        config: &ChannelConfig,
+    ) -> Self {
+        let (tls, resolver) = (peers.tls.as_ref(), Arc::new(resolve::System));
         // From the bottom up: each line wraps the one before it, so a request runs from the last line
         // to the first.
-        let stack = connection::Connection::new(peer, target, peers.tls.clone(), config);
+        let figures = &peers.figures.endpoints;
+        let stack = balance::Balance::new(peer, target, tls, config, resolver, figures);
+        let (ready, reason) = (stack.readiness(), stack.reason());
         // The token is minted last, so that a wait above it cannot let it grow old.
-        let stack = identity::Identity::new(stack, peers, peer);
+        let stack = identity::Identity::new(stack, credentials);
         // A call waits here while nobody could take it, each attempt for itself.
         let limit = peers.limits.of(peer, config);
-        let (figures, ready) = (peers.figures.queue(peer), always_ready());
+        let figures = peers.figures.queue(peer);
         let stack = queue::Queue::new(stack, peer, ready, limit.clone(), &config.queue, figures);
+        let stack = stack.because(reason);
         let figures = peers.figures.retries(peer);
         // Attempts are one call to what stands above, and calls of their own to what stands below.
         let stack = retry::Retry::new(stack, peer, limit, &config.retry, figures);
@@ -165,7 +188,7 @@ impl Peers {
         service: &str,
         tokens: Tokens,
         pipes: Pipes,
-        addresses: Arc<BTreeMap<String, String>>,
+        addresses: Arc<BTreeMap<String, Addresses>>,
         tls: Option<Tls>,
         config: ChannelConfig,
         (limits, figures): (Limits, Figures),
@@ -209,10 +232,11 @@ impl Peers {
         }
         let target = match self.0.addresses.get(peer) {
             // Malformed addresses keep the node from starting.
-            Some(address) => Target::address(address).unwrap_or(Target::Nowhere),
-            None => self.0.pipes.get(peer).map_or(Target::Nowhere, Target::Pipe),
+            Some(addresses) => balance::Target::Addresses(addresses.parsed()),
+            None => self.0.pipes.get(peer).map_or(balance::Target::Nowhere, balance::Target::Pipe),
         };
-        let channel = Channel::new(&self.0, peer, target);
+        let credentials = identity::Credentials::mesh(&self.0, peer);
+        let channel = Channel::new(&self.0, peer, target, credentials, &self.0.config);
         channels.insert(peer.to_owned(), channel.clone());
         channel
     }
@@ -227,11 +251,6 @@ impl Peers {
     }
 }
 
-/// A connection is made when it is needed, so there is nothing to wait for.
-fn always_ready() -> watch::Receiver<bool> {
-    watch::channel(true).1
-}
-
 /// The answer for a peer that cannot be reached: nothing was sent.
 fn unreachable(peer: &str, message: &str) -> Response<Body> {
     let fault = Fault::unavailable(ErrorReason::PeerUnavailable)
@@ -242,3 +261,6 @@ fn unreachable(peer: &str, message: &str) -> Response<Body> {
     answer.extensions_mut().insert(outcome::NotSent);
     answer
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use lightning_proto::auth::v1::AccessState;
 use serde::Deserialize;
 
 use crate::{
-    channel::{ChannelConfig, Figures, Limits, Peers, PipeListener, Pipes, Target},
+    channel::{Addresses, ChannelConfig, Figures, Limits, Peers, PipeListener, Pipes},
     clock::Clock,
     identity::{Gate, GateError, KeyError, MeshKey, Tokens, Verifier, access::AccessWatch},
     serve::ServeConfig,
@@ -30,9 +30,9 @@ pub struct MeshConfig {
     /// owner alone. Made in the data directory unless told; several machines need the same file.
     pub key_file: Option<PathBuf>,
     /// Where services run that are not in this process, such as `agents = "http://10.0.0.7:8001"`, or
-    /// `https://…` for mutual TLS. An address given for a service of this process is used instead of the
-    /// pipe.
-    pub peers: BTreeMap<String, String>,
+    /// `https://…` for mutual TLS, or a list of such addresses, one for each replica. A name stands for
+    /// all its addresses. What is given for a service of this process is used instead of the pipe.
+    pub peers: BTreeMap<String, Addresses>,
     /// Certificates, and what ports ask of those who call.
     pub tls: TlsConfig,
     /// Limits of every listener.
@@ -102,7 +102,7 @@ struct Inner {
     shutdown: Shutdown,
     tokens: Tokens,
     pipes: Pipes,
-    addresses: Arc<BTreeMap<String, String>>,
+    addresses: Arc<BTreeMap<String, Addresses>>,
     certificates: Certificates,
     limits: Limits,
     verifier: Arc<Verifier>,
@@ -262,18 +262,22 @@ impl Context {
 
 /// Addresses must be ones, and must not ask for what the mode of TLS does not give.
 fn check_peers(mesh: &MeshConfig) -> Result<(), NodeError> {
-    for (peer, address) in &mesh.peers {
-        let (peer, address) = (peer.clone(), address.clone());
-        let Some(target) = Target::address(&address) else {
-            return Err(NodeError::Address { peer, address });
-        };
-        let mode = mesh.tls.mode;
-        let advice = match (mode, target.is_secure()) {
-            (Mode::Off, true) => "https needs certificates; choose \"permissive\" or \"strict\"",
-            (Mode::Strict, false) => "plain text is refused in this mode; write https",
-            (Mode::Off, false) | (Mode::Permissive, _) | (Mode::Strict, true) => continue,
-        };
-        return Err(NodeError::Scheme { peer, address, mode, advice });
+    for (peer, addresses) in &mesh.peers {
+        let peer = peer.clone();
+        if let Some(address) = addresses.faulty() {
+            return Err(NodeError::Address { peer, address: address.to_owned() });
+        }
+        for (address, parsed) in addresses.iter().zip(addresses.parsed()) {
+            let mode = mesh.tls.mode;
+            let advice = match (mode, parsed.is_secure()) {
+                (Mode::Off, true) => {
+                    "https needs certificates; choose \"permissive\" or \"strict\""
+                }
+                (Mode::Strict, false) => "plain text is refused in this mode; write https",
+                (Mode::Off, false) | (Mode::Permissive, _) | (Mode::Strict, true) => continue,
+            };
+            return Err(NodeError::Scheme { peer, address: address.to_owned(), mode, advice });
+        }
     }
     Ok(())
 }
@@ -301,7 +305,7 @@ mod tests {
             ["", "agents:8001", "ftp://agents:8001", "http://agents:8001/x", "http://u@a:1"]
         {
             let mut config = config(folder.path());
-            config.mesh.peers.insert("agents".to_owned(), address.to_owned());
+            config.mesh.peers.insert("agents".to_owned(), address.into());
             let (_trigger, shutdown) = Shutdown::new();
             let error = Node::start(config, Clock::system(), shutdown).err().unwrap();
             assert!(error.to_string().contains("http://host:port"), "{error}");
@@ -313,7 +317,7 @@ mod tests {
         let check = |address: &str, mode: Mode, expected: &str| {
             let mut config = MeshConfig::default();
             config.tls.mode = mode;
-            config.peers.insert("agents".to_owned(), address.to_owned());
+            config.peers.insert("agents".to_owned(), address.into());
             let said = check_peers(&config).err().map(|error| error.to_string());
             let fits = said.as_ref().map_or(expected.is_empty(), |said| said.contains(expected));
             assert!(fits, "{address} {mode:?}: {said:?}");

@@ -127,7 +127,7 @@ impl Builder {
             loopback: true,
         };
         let node = Node::start_with(config, self.clock, shutdown, self.access);
-        let node = node.expect("an access state without keys is always usable");
+        let node = node.expect("the key file, if there is one, and the access state are usable");
         Harness { node, trigger, data_dir, served: Vec::new(), tasks: Vec::new() }
     }
 }

@@ -20,9 +20,13 @@ mod identity;
 mod limits;
 #[path = "it/protocols.rs"]
 mod protocols;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/retries.rs"]
 mod retries;
 #[path = "it/telemetry.rs"]
 mod telemetry;
 #[path = "it/tls.rs"]
 mod tls;
+#[path = "it/upstreams.rs"]
+mod upstreams;

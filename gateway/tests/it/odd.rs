@@ -35,7 +35,7 @@ pub(crate) async fn gateway(
     let seen = Seen::default();
     lightning_mesh::task::spawn("upstream", serve(listener, Arc::new(answer), seen.clone()));
     let builder = Harness::builder(&["gateway"]).mesh(|mesh| {
-        mesh.peers.insert("agents".to_owned(), address);
+        mesh.peers.insert("agents".to_owned(), address.into());
         mesh.serve.header_timeout = std::time::Duration::from_millis(500);
     });
     let mut harness = builder.start();

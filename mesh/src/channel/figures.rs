@@ -8,6 +8,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
 
+use super::balance::EndpointFigures;
 use crate::telemetry::Metrics;
 
 /// The figures of all channels of a service. Clones count together.
@@ -17,6 +18,7 @@ pub(crate) struct Figures {
     refused: Family<Reason, Counter>,
     waiting: Family<Peer, Gauge>,
     shed: Family<Reason, Counter>,
+    pub(super) endpoints: EndpointFigures,
 }
 
 /// The figures of the retries of one channel.
@@ -79,6 +81,7 @@ impl Figures {
             registry.register("rpc_client_queue_depth", "Calls that wait for a peer", waiting);
             let shed = figures.shed.clone();
             registry.register("rpc_client_shed", "Calls refused before they were sent", shed);
+            figures.endpoints.register(registry);
         });
         figures
     }

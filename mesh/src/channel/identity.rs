@@ -2,7 +2,8 @@
 //! for the service itself.
 //!
 //! Whatever credential the request carried is replaced: a user's token is never passed on, so that no
-//! service could use it elsewhere.
+//! service could use it elsewhere. An upstream that is not part of the mesh gets no token of ours, and
+//! its callers' credentials only if it is configured to receive them.
 
 use std::{
     convert::Infallible,
@@ -21,25 +22,81 @@ use crate::{
     identity::{Caller, Tokens},
 };
 
+/// The header of API keys.
+const API_KEY: &str = "x-api-key";
+
 /// See the module.
 #[derive(Clone)]
 pub(super) struct Identity<S> {
     inner: S,
-    service: Arc<str>,
-    peer: Arc<str>,
-    default_caller: Option<Arc<Caller>>,
+    credentials: Credentials,
+}
+
+/// What a peer is shown.
+#[derive(Clone)]
+pub(super) enum Credentials {
+    /// A token of the mesh.
+    Mesh(Arc<Minting>),
+    /// What the caller showed, or nothing.
+    Foreign { pass: bool },
+}
+
+/// What a token of the mesh is made from.
+pub(super) struct Minting {
+    service: String,
+    peer: String,
+    default_caller: Option<Caller>,
     tokens: Tokens,
 }
 
 impl<S> Identity<S> {
-    pub(super) fn new(inner: S, peers: &Inner, peer: &str) -> Self {
-        Self {
-            inner,
-            service: peers.service.as_str().into(),
-            peer: peer.into(),
-            default_caller: peers.default_caller.clone().map(Arc::new),
+    pub(super) fn new(inner: S, credentials: Credentials) -> Self {
+        Self { inner, credentials }
+    }
+}
+
+impl Credentials {
+    pub(super) fn mesh(peers: &Inner, peer: &str) -> Self {
+        Self::Mesh(Arc::new(Minting {
+            service: peers.service.clone(),
+            peer: peer.to_owned(),
+            default_caller: peers.default_caller.clone(),
             tokens: peers.tokens.clone(),
+        }))
+    }
+
+    /// Puts the right credentials into a request.
+    fn show<B>(&self, request: &mut Request<B>) -> Result<(), Fault> {
+        match self {
+            Self::Mesh(minting) => minting.show(request),
+            Self::Foreign { pass: true } => Ok(()),
+            Self::Foreign { pass: false } => {
+                let headers = request.headers_mut();
+                for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
+                    headers.remove(name);
+                }
+                headers.remove(API_KEY);
+                Ok(())
+            }
         }
+    }
+}
+
+impl Minting {
+    fn show<B>(&self, request: &mut Request<B>) -> Result<(), Fault> {
+        let extensions = request.extensions();
+        // Shared by the attempts of a call, see `retry`.
+        let shared = extensions.get::<Arc<Caller>>().map(Arc::as_ref);
+        let caller = shared.or_else(|| extensions.get::<Caller>());
+        let caller = caller.or(self.default_caller.as_ref());
+        // A service that acts for itself says so by naming nobody.
+        let caller = caller.filter(|caller| !caller.is_service());
+        let bearer = self.tokens.bearer(&self.service, &self.peer, caller);
+        let value = bearer.map_err(Fault::internal)?;
+        let headers = request.headers_mut();
+        headers.remove(API_KEY);
+        headers.insert(header::AUTHORIZATION, value);
+        Ok(())
     }
 }
 
@@ -56,24 +113,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let extensions = request.extensions();
-        // Shared by the attempts of a call, see `retry`.
-        let shared = extensions.get::<Arc<Caller>>().map(Arc::as_ref);
-        let caller = shared.or_else(|| extensions.get::<Caller>());
-        let caller = caller.or(self.default_caller.as_deref());
-        // A service that acts for itself says so by naming nobody.
-        let caller = caller.filter(|caller| !caller.is_service());
-        let value = match self.tokens.bearer(&self.service, &self.peer, caller) {
-            Ok(value) => value,
-            Err(error) => {
-                return Either::Right(ready(
-                    Ok(grpc_answer(Fault::internal(error)).map(Body::new)),
-                ));
-            }
-        };
-        let headers = request.headers_mut();
-        headers.remove("x-api-key");
-        headers.insert(header::AUTHORIZATION, value);
+        if let Err(fault) = self.credentials.show(&mut request) {
+            return Either::Right(ready(Ok(grpc_answer(fault).map(Body::new))));
+        }
         Either::Left(self.inner.call(request))
     }
 }

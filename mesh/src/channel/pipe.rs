@@ -56,6 +56,11 @@ impl Pipes {
 }
 
 impl Pipe {
+    /// Whether both lead to the same listener.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+
     pub(super) async fn connect(&self) -> io::Result<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(BUFFER);
         let gone = |_| io::Error::new(io::ErrorKind::ConnectionRefused, "the service has stopped");

@@ -68,6 +68,8 @@ pub(super) struct Queue<S> {
 struct State {
     peer: String,
     ready: watch::Receiver<bool>,
+    /// Why it is not, if somebody knows.
+    reason: Option<Reason>,
     /// Whether waiting for readiness was in vain the last time.
     failfast: AtomicBool,
     limit: Arc<Limit>,
@@ -98,6 +100,7 @@ impl<S> Queue<S> {
         let state = State {
             peer: peer.to_owned(),
             ready,
+            reason: None,
             failfast: AtomicBool::new(false),
             limit,
             config: config.clone(),
@@ -105,7 +108,19 @@ impl<S> Queue<S> {
         };
         Self { inner, state: Arc::new(state) }
     }
+
+    /// Tells those who are refused why the target is not ready. Before the first clone.
+    #[must_use]
+    pub(super) fn because(mut self, reason: Reason) -> Self {
+        if let Some(state) = Arc::get_mut(&mut self.state) {
+            state.reason = Some(reason);
+        }
+        self
+    }
 }
+
+/// Tells why a target is not ready.
+pub(super) type Reason = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl<S> tower::Service<Request<Body>> for Queue<S>
 where
@@ -187,7 +202,13 @@ impl State {
                 (&self.figures.busy, Shed::Overload, answer)
             }
             Refusal::NotReady => {
-                let answer = unreachable(peer, "none of its endpoints is ready");
+                let reason = self.reason.as_ref().and_then(|reason| reason());
+                let answer = match reason {
+                    Some(reason) => {
+                        unreachable(peer, &format!("none of its endpoints is ready ({reason})"))
+                    }
+                    None => unreachable(peer, "none of its endpoints is ready"),
+                };
                 (&self.figures.not_ready, Shed::NotReady, answer)
             }
         };

@@ -42,6 +42,7 @@ where
     let (span, trace) = span(service, incoming.and_then(TraceContext::parse));
     let path = is_grpc(request.headers()).then(|| request.uri().path().to_owned());
     let left = timeout::parse(request.headers()).ok().flatten();
+    let watches = path.as_deref() == Some("/grpc.health.v1.Health/Watch");
     let mut record = Record {
         metrics: metrics.clone(),
         span: span.clone(),
@@ -49,7 +50,8 @@ where
         path,
         code: None,
         deadline: left.map(|left| Instant::now() + left),
-        _present: metrics.call_started(),
+        // Who watches the health stays for as long as it may call; that is no call under way.
+        _present: (!watches).then(|| metrics.call_started()),
     };
     let response = trace::scope(trace, answer(request)).instrument(span).await;
     if record.path.is_none() {
@@ -123,7 +125,7 @@ struct Record {
     path: Option<String>,
     code: Option<Code>,
     deadline: Option<Instant>,
-    _present: Presence,
+    _present: Option<Presence>,
 }
 
 impl Drop for Record {

@@ -46,7 +46,7 @@ async fn an_address_reaches_a_peer_over_tcp() {
     let address = far.rest("monitoring");
     // The two meshes have different keys, so the far one does not believe the near one.
     let builder = Harness::builder(&[]).mesh(|mesh| {
-        mesh.peers.insert("monitoring".into(), address);
+        mesh.peers.insert("monitoring".into(), address.into());
         mesh.peers.insert("agents".into(), "http://127.0.0.1:1".into());
     });
     let near = builder.start();
@@ -117,7 +117,7 @@ async fn odd_peer(
         }
     });
     let builder = Harness::builder(&[]).mesh(|mesh| {
-        mesh.peers.insert("monitoring".into(), address);
+        mesh.peers.insert("monitoring".into(), address.into());
     });
     builder.start()
 }
@@ -185,7 +185,7 @@ async fn a_peer_that_closes_after_each_answer_is_reached_each_time() {
         }
     });
     let near = Harness::builder(&[]).mesh(|mesh| {
-        mesh.peers.insert("monitoring".into(), address);
+        mesh.peers.insert("monitoring".into(), address.into());
     });
     let mut client = client(near.start().channel("monitoring"));
     for _ in 0..50 {

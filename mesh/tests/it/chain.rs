@@ -83,7 +83,8 @@ impl Chain {
         }
         let base = |listener: &Listener| format!("http://{}", listener.local_addr());
         let bases: Vec<_> = listeners.iter().map(base).collect();
-        let peers = LINKS.map(str::to_owned).into_iter().zip(bases.clone());
+        let addresses = bases.iter().map(|base| base.as_str().into());
+        let peers = LINKS.map(str::to_owned).into_iter().zip(addresses);
         let harness = Harness::builder(&LINKS).mesh(|mesh| mesh.peers = peers.collect()).start();
         let calls: [Arc<AtomicUsize>; 3] = Default::default();
         let (count, at_work) = watch::channel(0);

@@ -72,9 +72,11 @@ impl Scripted {
             }
         });
         let builder = Harness::builder(&[]).mesh(|mesh| {
-            mesh.peers.insert("monitoring".into(), address.clone());
-            mesh.peers.insert("agents".into(), address);
+            mesh.peers.insert("monitoring".into(), address.clone().into());
+            mesh.peers.insert("agents".into(), address.into());
             mesh.channel.connections = 1;
+            // What is counted is calls alone.
+            mesh.channel.balance.health = false;
         });
         Self { harness: builder.start(), requests }
     }
@@ -271,7 +273,7 @@ async fn a_connection_that_closes_before_it_speaks_is_a_failure_like_others() {
         }
     });
     let builder = Harness::builder(&[]).mesh(|mesh| {
-        mesh.peers.insert("monitoring".into(), address);
+        mesh.peers.insert("monitoring".into(), address.into());
     });
     let harness = builder.start();
     let status = client(harness.channel("monitoring")).get_service(get("x")).await.unwrap_err();

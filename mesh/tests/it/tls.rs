@@ -92,8 +92,8 @@ impl Pki {
     fn agents(&self, base: &str) -> Builder {
         let base = base.to_owned();
         self.builder(&["agents"], Mode::Permissive).mesh(|mesh| {
-            mesh.peers.insert("monitoring".into(), base.clone());
-            mesh.peers.insert("auth".into(), base);
+            mesh.peers.insert("monitoring".into(), base.clone().into());
+            mesh.peers.insert("auth".into(), base.into());
         })
     }
 
