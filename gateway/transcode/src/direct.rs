@@ -10,6 +10,8 @@ use prost_reflect::DescriptorPool;
 
 use crate::{json::Style, tables::Tables};
 
+pub(crate) mod encode;
+
 /// The codec that goes straight between JSON and the wire.
 #[derive(Clone)]
 pub struct DirectCodec {

@@ -5,6 +5,7 @@
 mod it {
     mod bounds;
     mod codec;
+    mod direct_encode;
     mod rows;
     mod rules;
     mod streams;
