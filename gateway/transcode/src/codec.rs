@@ -5,11 +5,10 @@
 
 use bytes::Bytes;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor};
 use thiserror::Error;
 
 use crate::json::{JsonError, Settings, Style, decode, encode};
-pub(crate) use decode::Seen;
 
 /// Reads and writes JSON for messages that are known by their descriptors only.
 pub trait Codec: Send + Sync {
@@ -30,30 +29,7 @@ pub trait Codec: Send + Sync {
         wire: Bytes,
         out: &mut Vec<u8>,
     ) -> Result<(), CodecError>;
-
-    #[doc(hidden)]
-    fn read(
-        &self,
-        of: &MessageDescriptor,
-        json: &[u8],
-        note: bool,
-    ) -> Result<(DynamicMessage, Noted), JsonError>;
-
-    #[doc(hidden)]
-    fn read_field(
-        &self,
-        of: &FieldDescriptor,
-        json: &[u8],
-        note: bool,
-    ) -> Result<(Option<Value>, Noted), JsonError>;
-
-    #[doc(hidden)]
-    fn style(&self) -> Style;
 }
-
-/// Which fields a text names; see [`Codec`].
-#[derive(Clone, Debug, Default)]
-pub struct Noted(pub(crate) Seen);
 
 /// Why a codec cannot translate.
 #[derive(Clone, Debug, Error)]
@@ -61,6 +37,9 @@ pub enum CodecError {
     /// The JSON is refused.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// The codec was not made for the message.
+    #[error("there are no descriptors of {0}")]
+    Unknown(String),
     /// The wire bytes are not the message that they should be.
     #[error("the bytes are not a valid {0}")]
     Wire(String),
@@ -108,29 +87,5 @@ impl Codec for DynamicCodec {
             None => encode::message(&self.settings, &message, out),
         };
         written.map_err(|error| CodecError::Inexpressible(error.0))
-    }
-
-    fn read(
-        &self,
-        of: &MessageDescriptor,
-        json: &[u8],
-        note: bool,
-    ) -> Result<(DynamicMessage, Noted), JsonError> {
-        let (message, seen) = decode::message(&self.settings, of, json, note)?;
-        Ok((message, Noted(seen)))
-    }
-
-    fn read_field(
-        &self,
-        of: &FieldDescriptor,
-        json: &[u8],
-        note: bool,
-    ) -> Result<(Option<Value>, Noted), JsonError> {
-        let (value, seen) = decode::field(&self.settings, of, json, note)?;
-        Ok((value, Noted(seen)))
-    }
-
-    fn style(&self) -> Style {
-        self.settings.style
     }
 }

@@ -6,11 +6,19 @@
 
 use std::sync::Arc;
 
-use prost_reflect::DescriptorPool;
+use bytes::Bytes;
+use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
-use crate::{json::Style, tables::Tables};
+use crate::{
+    codec::{Codec, CodecError},
+    json::Style,
+    tables::Tables,
+};
 
+pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod out;
+pub(crate) mod plain;
 
 /// The codec that goes straight between JSON and the wire.
 #[derive(Clone)]
@@ -35,5 +43,26 @@ impl DirectCodec {
     pub fn ignoring_unknown(mut self) -> Self {
         self.ignore_unknown = true;
         self
+    }
+}
+
+impl Codec for DirectCodec {
+    fn to_wire(&self, of: &MessageDescriptor, json: &[u8]) -> Result<Vec<u8>, CodecError> {
+        let id = self.tables.find(of.full_name());
+        let id = id.ok_or_else(|| CodecError::Unknown(of.full_name().to_owned()))?;
+        // Nearly always the text is the longer form.
+        let mut out = Vec::with_capacity(json.len());
+        decode::message(self, id, json, false, &mut out)?;
+        Ok(out)
+    }
+
+    fn to_json(
+        &self,
+        of: &MessageDescriptor,
+        field: Option<&FieldDescriptor>,
+        wire: Bytes,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
+        self.print(of, field, &wire, out)
     }
 }

@@ -15,7 +15,6 @@ use bytes::Bytes;
 use futures_util::TryFutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Empty, Full};
-use prost_reflect::DynamicMessage;
 use tower::{Service, ServiceExt};
 
 use crate::{
@@ -203,7 +202,7 @@ async fn call(
 
     let asked = answer::Asked::of(&parts);
     let metadata = headers::forwarded(&parts.headers)?;
-    let inner = inner_request(route, &message, metadata, std::mem::take(&mut parts.extensions))?;
+    let inner = inner_request(route, message, metadata, std::mem::take(&mut parts.extensions))?;
     let response = upstream(inner).await.map_err(|error| {
         tracing::warn!(error = %error, grpc_path = route.grpc_path(), "the service was not reached");
         frames::unavailable("the service cannot be reached")
@@ -234,14 +233,14 @@ fn framing(route: &Route, headers: &http::HeaderMap) -> Result<Option<Framing>, 
 /// Makes the gRPC request.
 fn inner_request(
     route: &Route,
-    message: &DynamicMessage,
+    message: Bytes,
     metadata: http::HeaderMap,
     extensions: http::Extensions,
 ) -> Result<Request<Body>, Refusal> {
     let uri = Uri::try_from(route.grpc_path()).map_err(|_| {
         Refusal::of_code(known::INTERNAL, "MALFORMED_ROUTE", "the method's name is not a path")
     })?;
-    let body = Full::new(frames::frame(message)).map_err(|never| match never {}).boxed_unsync();
+    let body = Full::new(message).map_err(|never| match never {}).boxed_unsync();
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;

@@ -24,7 +24,7 @@ use prost_reflect::{DynamicMessage, Value};
 use tokio::time::{Instant, Sleep};
 
 use crate::{
-    BoxError, Route, Routes,
+    BoxError, Codec, Route, Routes,
     frames::{Event, Frames},
     status::{self, Refusal, Status, http_of, known},
     wire,

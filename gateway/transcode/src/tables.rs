@@ -262,6 +262,10 @@ impl Tag {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
+
+    pub(crate) fn wire_type(&self) -> u8 {
+        self.bytes[0] & 7
+    }
 }
 
 // === impl EnumTable ===

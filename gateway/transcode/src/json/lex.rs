@@ -93,10 +93,32 @@ impl<'t> Lexer<'t> {
         &mut self,
         first: &mut bool,
     ) -> Result<Option<(Cow<'t, str>, usize)>, JsonError> {
-        if !self.more(b'}', first)? {
+        if !self.member(first)? {
             return Ok(None);
         }
-        self.space();
+        self.name().map(Some)
+    }
+
+    /// Takes a key with its quotes and its colon if the text goes on with just these bytes.
+    pub(crate) fn takes(&mut self, key: &[u8]) -> bool {
+        let taken = self.text.as_bytes()[self.at..].starts_with(key);
+        if taken {
+            self.at += key.len();
+        }
+        taken
+    }
+
+    /// Goes to the next key of an object, or says that there is none.
+    pub(crate) fn member(&mut self, first: &mut bool) -> Result<bool, JsonError> {
+        let more = self.more(b'}', first)?;
+        if more {
+            self.space();
+        }
+        Ok(more)
+    }
+
+    /// Reads a key, at which [`Lexer::member`] has stopped, with its offset; the colon is consumed.
+    pub(crate) fn name(&mut self) -> Result<(Cow<'t, str>, usize), JsonError> {
         let offset = self.at;
         if self.byte() != Some(b'"') {
             return Err(self.malformed("a key in double quotes is expected"));
@@ -107,7 +129,7 @@ impl<'t> Lexer<'t> {
             return Err(self.malformed("a colon is expected after the key"));
         }
         self.at += 1;
-        Ok(Some((key, offset)))
+        Ok((key, offset))
     }
 
     /// Whether a list has another element.
@@ -165,12 +187,50 @@ impl<'t> Lexer<'t> {
         }
     }
 
+    /// Reads a string that has no escapes; `None`, and nothing read, when it has some. The caller has
+    /// peeked.
+    pub(crate) fn plain_string(&mut self) -> Result<Option<&'t str>, JsonError> {
+        let quote = self.at;
+        self.at += 1;
+        let plain = self.plain();
+        match self.byte() {
+            Some(b'"') => {
+                self.at += 1;
+                Ok(Some(plain))
+            }
+            Some(b'\\') => {
+                self.at = quote;
+                Ok(None)
+            }
+            Some(_) => Err(self.malformed("a control character must be escaped")),
+            None => Err(self.malformed("the text ends inside a string")),
+        }
+    }
+
+    /// Reads a string and appends its text to `out`; the caller has peeked.
+    pub(crate) fn string_into(&mut self, out: &mut Vec<u8>) -> Result<(), JsonError> {
+        self.at += 1;
+        loop {
+            out.extend_from_slice(self.plain().as_bytes());
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    let escaped = self.escape()?;
+                    out.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                Some(_) => return Err(self.malformed("a control character must be escaped")),
+                None => return Err(self.malformed("the text ends inside a string")),
+            }
+        }
+    }
+
     /// Takes the bytes up to a quote, a backslash or a control character.
     fn plain(&mut self) -> &'t str {
         let start = self.at;
-        let rest = &self.text.as_bytes()[start..];
-        let stop = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
-        self.at += rest.iter().position(stop).unwrap_or(rest.len());
+        self.at += plain_length(&self.text.as_bytes()[start..]);
         &self.text[start..self.at]
     }
 
@@ -225,6 +285,19 @@ impl<'t> Lexer<'t> {
             .fold(0, |unit, digit| unit * 16 + char::from(*digit).to_digit(16).unwrap_or_default());
         self.at += 5;
         Ok(unit)
+    }
+
+    /// Reads an integer in its plain form; `None`, and nothing read, for any other number. The caller
+    /// has peeked.
+    pub(crate) fn integer(&mut self) -> Option<i64> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let (value, length) = leading_integer(rest)?;
+        match rest.get(length) {
+            None | Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t') => {}
+            Some(_) => return None,
+        }
+        self.at += length;
+        Some(value)
     }
 
     /// Reads a number and gives its text; the caller has peeked.
@@ -297,7 +370,11 @@ impl<'t> Lexer<'t> {
     }
 
     fn space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
+        while let Some(byte) = self.byte() {
+            // One comparison decides where there is no white space, which is nearly everywhere.
+            if byte > b' ' || !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return;
+            }
             self.at += 1;
         }
     }
@@ -309,6 +386,49 @@ impl<'t> Lexer<'t> {
     fn malformed(&self, message: impl Into<String>) -> JsonError {
         JsonError::new(Reason::Malformed, self.at, message)
     }
+}
+
+/// The number of bytes before a quote, a backslash or a control character, found eight at a time: a byte
+/// of a difference is zero where the bytes agree, and a subtraction borrows just there.
+pub(crate) fn plain_length(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let (words, rest) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let (quote, slash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let quote = quote.wrapping_sub(ONES) & !quote;
+        let slash = slash.wrapping_sub(ONES) & !slash;
+        let stops = (control | quote | slash) & HIGH;
+        if stops != 0 {
+            // A borrow can only mark bytes after the first true one, so the lowest mark is right.
+            return at * 8 + (stops.trailing_zeros() / 8) as usize;
+        }
+    }
+    let stop = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+    text.len() - rest.len() + rest.iter().position(stop).unwrap_or(rest.len())
+}
+
+/// The plain integer (no leading zeros, at most 18 digits) at the start of `text`, and its length.
+pub(crate) fn leading_integer(text: &[u8]) -> Option<(i64, usize)> {
+    let negative = text.first() == Some(&b'-');
+    let start = usize::from(negative);
+    let mut value = 0_i64;
+    let mut at = start;
+    while let Some(digit) = text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|it| *it < 10) {
+        if at - start == 18 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+        at += 1;
+    }
+    let leading_zero = at - start > 1 && text[start] == b'0';
+    // A negative zero is another number to a float.
+    if at == start || leading_zero || (negative && value == 0) {
+        return None;
+    }
+    Some((if negative { -value } else { value }, at))
 }
 
 /// The length of the JSON number at the start of `text`.

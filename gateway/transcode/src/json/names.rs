@@ -50,13 +50,24 @@ fn without_prefix<'v>(name: &str, value: &'v str) -> &'v str {
     value
 }
 
-/// Reads the paths of a field mask. Canonical masks are lowerCamelCase; the product's are snake_case
-/// and may be either.
+/// Reads the paths of a field mask.
 pub(crate) fn parse_mask(text: &str, style: Style) -> Result<Vec<String>, String> {
+    let mut paths = Vec::new();
+    mask_paths(text, style, |path| paths.push(path.to_owned()))?;
+    Ok(paths)
+}
+
+/// Reads the paths of a field mask one by one. Canonical masks are lowerCamelCase; the product's are
+/// snake_case and may be either.
+pub(crate) fn mask_paths(
+    text: &str,
+    style: Style,
+    mut take: impl FnMut(&str),
+) -> Result<(), String> {
     if text.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let path = |path: &str| {
+    for path in text.split(',') {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
         let star = style == Style::Product && path == "*";
         if !star && (path.is_empty() || !path.bytes().all(allowed)) {
@@ -65,9 +76,13 @@ pub(crate) fn parse_mask(text: &str, style: Style) -> Result<Vec<String>, String
         if style == Style::Canonical && path.contains('_') {
             return Err(format!("{path:?} must be written in lowerCamelCase"));
         }
-        Ok(snake(path))
-    };
-    text.split(',').map(path).collect()
+        if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            take(&snake(path));
+        } else {
+            take(path);
+        }
+    }
+    Ok(())
 }
 
 /// Writes the paths of a field mask.

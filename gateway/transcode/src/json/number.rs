@@ -60,19 +60,58 @@ pub(crate) fn sized<T: TryFrom<i128>>(text: &str) -> Result<T, &'static str> {
 
 /// Reads a double from a JSON number; infinite results are out of range.
 pub(crate) fn double(text: &str) -> Result<f64, &'static str> {
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() && is_number(text) => Ok(value),
-        Ok(_) if is_number(text) => Err("the number is out of range"),
-        Ok(_) | Err(_) => Err("a number is expected"),
+    if !is_number(text) {
+        return Err("a number is expected");
     }
+    if let Some(value) = short_decimal(text) {
+        return Ok(value);
+    }
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        Ok(_) => Err("the number is out of range"),
+        Err(_) => Err("a number is expected"),
+    }
+}
+
+/// A number of few digits without an exponent. Its digits and the power of ten are both exact as doubles,
+/// so that one division is the one rounding that there is.
+fn short_decimal(text: &str) -> Option<f64> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    if digits.len() > POWERS.len() {
+        return None;
+    }
+    let mut value = 0_u64;
+    let mut scale = None;
+    for (at, byte) in digits.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+            b'.' => scale = Some(digits.len() - at - 1),
+            _ => return None,
+        }
+    }
+    // Sixteen digits may be more than a double holds.
+    if value >= SAFE {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "it is below 2^53")]
+    let value = value as f64 / POWERS[scale.unwrap_or(0)];
+    Some(if negative { -value } else { value })
 }
 
 /// Reads a float from a JSON number; infinite results are out of range.
 pub(crate) fn float(text: &str) -> Result<f32, &'static str> {
+    if !is_number(text) {
+        return Err("a number is expected");
+    }
     match text.parse::<f32>() {
-        Ok(value) if value.is_finite() && is_number(text) => Ok(value),
-        Ok(_) if is_number(text) => Err("the number is out of range"),
-        Ok(_) | Err(_) => Err("a number is expected"),
+        Ok(value) if value.is_finite() => Ok(value),
+        Ok(_) => Err("the number is out of range"),
+        Err(_) => Err("a number is expected"),
     }
 }
 

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 
 use super::{GrpcStatus, empty, full};
 use crate::{
-    Body, Route, Routes,
+    Body, Codec, Route, Routes,
     frames::{Event, Frames, status as grpc_status},
     headers::{self, HTTP_CODE},
     status::{self, Refusal, Status, code_of, http_of, known},

@@ -8,44 +8,13 @@ use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind, MessageD
 
 use super::support::{bytes_of, pool};
 
-trait Printer {
-    fn to_json(
-        &self,
-        of: &MessageDescriptor,
-        field: Option<&FieldDescriptor>,
-        wire: Bytes,
-        out: &mut Vec<u8>,
-    ) -> Result<(), CodecError>;
-}
-impl Printer for DirectCodec {
-    fn to_json(
-        &self,
-        of: &MessageDescriptor,
-        field: Option<&FieldDescriptor>,
-        wire: Bytes,
-        out: &mut Vec<u8>,
-    ) -> Result<(), CodecError> {
-        self.print(of, field, &wire, out)
-    }
-}
-impl Printer for DynamicCodec {
-    fn to_json(
-        &self,
-        of: &MessageDescriptor,
-        field: Option<&FieldDescriptor>,
-        wire: Bytes,
-        out: &mut Vec<u8>,
-    ) -> Result<(), CodecError> {
-        Codec::to_json(self, of, field, wire, out)
-    }
-}
 const STYLES: [JsonStyle; 2] = [JsonStyle::Product, JsonStyle::Canonical];
 
 fn everything() -> MessageDescriptor {
     pool().get_message_by_name("test.v1.Everything").unwrap()
 }
 
-fn print(codec: &dyn Printer, of: &MessageDescriptor, wire: &[u8]) -> Result<String, CodecError> {
+fn print(codec: &dyn Codec, of: &MessageDescriptor, wire: &[u8]) -> Result<String, CodecError> {
     let mut out = Vec::new();
     codec.to_json(of, None, Bytes::copy_from_slice(wire), &mut out)?;
     Ok(String::from_utf8(out).unwrap())
@@ -274,7 +243,7 @@ fn one_field_prints_as_it_does_through_messages() {
         for seed in 0..100 {
             let wire = Bytes::from(Maker::new(&pool, seed, 60).message(&of, 0));
             for field in of.fields() {
-                let print = |codec: &dyn Printer| {
+                let print = |codec: &dyn Codec| {
                     let mut out = b"before".to_vec();
                     let done = codec.to_json(&of, Some(&field), wire.clone(), &mut out);
                     done.map(|()| String::from_utf8(out).unwrap())
