@@ -128,7 +128,6 @@ async fn serve(
     request: Request<Body>,
     upstream: Upstream,
 ) -> Response<Body> {
-    let settings = || status::settings(routes);
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let (route, captures) = match routes.find(&parts.method, &path) {
@@ -138,15 +137,15 @@ async fn serve(
         }
         Found::MethodNotAllowed { allow } => {
             let refusal = method_not_allowed(&parts.method, &allow);
-            return refusal.into_response(&settings());
+            return refusal.into_response(routes.codec());
         }
         Found::NotFound => {
             let message = "there is no such path";
             let refusal = Refusal::of_code(known::NOT_FOUND, "ROUTE_NOT_FOUND", message);
-            return refusal.into_response(&settings());
+            return refusal.into_response(routes.codec());
         }
         Found::BadPath { message } => {
-            return Refusal::field("INVALID_VALUE", "", message).into_response(&settings());
+            return Refusal::field("INVALID_VALUE", "", message).into_response(routes.codec());
         }
     };
     let matched =
@@ -161,9 +160,9 @@ async fn serve(
     let mut response = match admitted {
         Ok(()) => match call(routes, route, &captures, parts, body, upstream).await {
             Ok(response) => response,
-            Err(refusal) => refusal.into_response(&settings()),
+            Err(refusal) => refusal.into_response(routes.codec()),
         },
-        Err(status) => status::respond(&status, status::http_of(status.code), &settings()),
+        Err(status) => status::respond(&status, status::http_of(status.code), routes.codec()),
     };
     response.extensions_mut().insert(matched);
     if head {

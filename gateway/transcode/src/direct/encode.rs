@@ -28,7 +28,7 @@ mod map;
 mod tests;
 pub(crate) mod text;
 mod value;
-mod wire;
+pub(crate) mod wire;
 
 /// The deepest nesting of messages below the first, as other decoders have it.
 const MAX_DEPTH: u32 = 100;
@@ -77,95 +77,30 @@ thread_local! {
     static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
-/// Appends the JSON of a message.
+/// Appends the JSON of a message, or of one field of it as a whole text. An unset message is then
+/// `{}`, or `null` where its JSON form is not an object.
 ///
 /// # Errors
 /// When the bytes are not such a message or hold what JSON cannot express.
-pub(crate) fn message(
-    tables: &Tables,
-    style: Style,
+pub(crate) fn to_json(
+    codec: &DirectCodec,
     of: MessageId,
+    field: Option<u32>,
     wire: &[u8],
     out: &mut Vec<u8>,
 ) -> std::result::Result<(), CodecError> {
-    run(tables, style, of, wire, out, |encoder| encoder.message(of, wire, MAX_DEPTH))
-}
-
-/// Appends the JSON of one field of a message, as a whole text. An unset message is `{}`, or `null`
-/// where its JSON form is not an object.
-///
-/// # Errors
-/// As [`message`].
-pub(crate) fn field(
-    tables: &Tables,
-    style: Style,
-    of: MessageId,
-    slot: usize,
-    wire: &[u8],
-    out: &mut Vec<u8>,
-) -> std::result::Result<(), CodecError> {
-    run(tables, style, of, wire, out, |encoder| {
-        let table = encoder.tables.message(of);
-        let field = table.fields.get(slot).ok_or(Fail::Wire)?;
-        let base = encoder.index(table, wire)?;
-        let place = encoder.scratch.places[base + slot];
-        if place.first == NOWHERE {
-            encoder.out.extend_from_slice(field.unset(style));
-        } else {
-            encoder.present(field, wire, place, MAX_DEPTH)?;
-        }
-        encoder.scratch.places.truncate(base);
-        Ok(())
-    })
-}
-
-/// Appends the JSON of an `Any` given by its parts. A type that nobody knows, and content that is not
-/// of its type, become `{"@type": …, "value": <base64>}`: error details may be of private types.
-pub(crate) fn any(tables: &Tables, style: Style, url: &str, value: &[u8], out: &mut Vec<u8>) {
-    let mut encoder = Encoder::new(tables, style, value.len(), out);
-    let written = encoder.any(url.as_bytes(), value, MAX_DEPTH);
-    debug_assert!(written.is_ok(), "the name of a type is text");
-    encoder.finish();
-}
-
-impl DirectCodec {
-    /// Appends the JSON of a message, or of one field of it, that is known by its descriptor.
-    #[doc(hidden)]
-    pub fn print(
-        &self,
-        of: &MessageDescriptor,
-        shown: Option<&FieldDescriptor>,
-        wire: &[u8],
-        out: &mut Vec<u8>,
-    ) -> std::result::Result<(), CodecError> {
-        let unknown = || CodecError::Wire(of.full_name().to_owned());
-        let id = self.tables.find(of.full_name()).ok_or_else(unknown)?;
-        match shown {
-            None => message(&self.tables, self.style, id, wire, out),
-            Some(shown) => {
-                let slot = self.tables.message(id).slot_of_number(shown.number());
-                field(&self.tables, self.style, id, slot.ok_or_else(unknown)?, wire, out)
-            }
-        }
-    }
-}
-
-fn run(
-    tables: &Tables,
-    style: Style,
-    of: MessageId,
-    wire: &[u8],
-    out: &mut Vec<u8>,
-    write: impl FnOnce(&mut Encoder) -> Result,
-) -> std::result::Result<(), CodecError> {
-    let malformed = || CodecError::Wire(tables.message(of).full_name.to_string());
+    let table = codec.tables.message(of);
+    let malformed = || CodecError::Wire(table.full_name.to_string());
     // Places are kept in 32 bits; no transport brings so much.
     if u32::try_from(wire.len()).is_err() {
         return Err(malformed());
     }
     let before = out.len();
-    let mut encoder = Encoder::new(tables, style, wire.len(), out);
-    let written = write(&mut encoder);
+    let mut encoder = Encoder::new(&codec.tables, codec.style, wire.len(), out);
+    let written = match field {
+        None => encoder.message(of, wire, MAX_DEPTH),
+        Some(number) => encoder.selected(table, number, wire),
+    };
     encoder.finish();
     written.map_err(|fail| {
         out.truncate(before);
@@ -174,6 +109,30 @@ fn run(
             Fail::Inexpressible(why) => CodecError::Inexpressible(why.to_owned()),
         }
     })
+}
+
+/// Appends the JSON of an `Any` given by its parts. A type that nobody knows, and content that is not
+/// of its type, become `{"@type": …, "value": <base64>}`: error details may be of private types.
+pub(crate) fn any(codec: &DirectCodec, url: &str, value: &[u8], out: &mut Vec<u8>) {
+    let mut encoder = Encoder::new(&codec.tables, codec.style, value.len(), out);
+    let written = encoder.any(url.as_bytes(), value, MAX_DEPTH);
+    debug_assert!(written.is_ok(), "the name of a type is text");
+    encoder.finish();
+}
+
+impl DirectCodec {
+    /// Appends the JSON of a message, or of one field of it, that is known by its descriptor.
+    pub(crate) fn print(
+        &self,
+        of: &MessageDescriptor,
+        shown: Option<&FieldDescriptor>,
+        wire: &[u8],
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), CodecError> {
+        let unknown = || CodecError::Wire(of.full_name().to_owned());
+        let id = self.tables.find(of.full_name()).ok_or_else(unknown)?;
+        to_json(self, id, shown.map(FieldDescriptor::number), wire, out)
+    }
 }
 
 struct Encoder<'t, 'o> {
@@ -212,6 +171,19 @@ impl<'t, 'o> Encoder<'t, 'o> {
         self.members(table, wire, depth, true)?;
         self.out.push(b'}');
         Ok(())
+    }
+
+    /// Writes one field of a message.
+    fn selected(&mut self, table: &'t MessageTable, number: u32, wire: &[u8]) -> Result {
+        let slot = table.slot_of_number(number).ok_or(Fail::Wire)?;
+        let field = &table.fields[slot];
+        let base = self.index(table, wire)?;
+        let place = self.scratch.places[base + slot];
+        if place.first == NOWHERE {
+            self.out.extend_from_slice(field.unset(self.style));
+            return Ok(());
+        }
+        self.present(field, wire, place, MAX_DEPTH)
     }
 
     /// Writes a message inside of another.

@@ -130,7 +130,14 @@ fn a_varint_has_at_most_ten_bytes_and_64_bits() {
 
 #[test]
 fn keys_without_a_number_or_a_known_wire_type_are_refused() {
-    for bytes in [&[0x00][..], &[0x02], &[0x0e], &[0x0f], &[0xfa, 0xff, 0xff, 0xff, 0x1f]] {
+    for bytes in [
+        &[0x00][..],
+        &[0x02],
+        &[0x0e],
+        &[0x0f],
+        &[0xfa, 0xff, 0xff, 0xff, 0x1f],
+        &[0x8a, 0x80, 0x80, 0x80, 0x80, 0x00],
+    ] {
         assert_eq!(wire::key(bytes, &mut 0), Err(Fail::Wire), "{bytes:?}");
     }
     assert_eq!(wire::key(&[0xfa, 0xff, 0xff, 0xff, 0x0f], &mut 0), Ok(((1 << 29) - 1, wire::LEN)));

@@ -21,6 +21,8 @@ pub(crate) const FIXED32: u8 = 5;
 const END_GROUP: u8 = 4;
 /// The longest varint, in bytes.
 const MAX_VARINT: usize = 10;
+/// The longest varint before a field, in bytes.
+const MAX_KEY: usize = 5;
 
 /// Reads a varint.
 #[inline]
@@ -51,12 +53,13 @@ fn long_varint(bytes: &[u8], at: &mut usize) -> Result<u64, Fail> {
     Err(Fail::Wire)
 }
 
-/// Reads the number and the wire type of a field.
+/// Reads the number and the wire type of a field, which have room for 32 bits and five bytes.
 #[inline]
 pub(crate) fn key(bytes: &[u8], at: &mut usize) -> Result<(u32, u8), Fail> {
+    let start = *at;
     let key = u32::try_from(varint(bytes, at)?).map_err(|_| Fail::Wire)?;
     let wire_type = (key & 7) as u8;
-    if key < 8 || wire_type > FIXED32 {
+    if key < 8 || wire_type > FIXED32 || *at - start > MAX_KEY {
         return Err(Fail::Wire);
     }
     Ok((key >> 3, wire_type))
