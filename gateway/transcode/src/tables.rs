@@ -69,8 +69,10 @@ pub(crate) struct FieldTable {
     pub(crate) tag: Tag,
     /// The tag that ends a group; meaningless for other kinds.
     pub(crate) end: Tag,
-    /// The key with quotes and colon, product style first.
+    /// The key with a comma before it, quotes and colon, product style first.
     keys: [Box<[u8]>; 2],
+    /// The whole member of the product's style when the field is unset, with a comma before it.
+    unset_member: Box<[u8]>,
     /// The JSON of the field when it is unset, product style first.
     unset: [Box<[u8]>; 2],
 }
@@ -210,7 +212,18 @@ impl MessageTable {
 impl FieldTable {
     /// The key as it is written: `"name":`.
     pub(crate) fn key(&self, style: Style) -> &[u8] {
-        &self.keys[at(style)]
+        &self.keys[at(style)][1..]
+    }
+
+    /// The key with a comma before it unless it is the first of its object: `,"name":`.
+    pub(crate) fn next_key(&self, style: Style, first: bool) -> &[u8] {
+        &self.keys[at(style)][usize::from(first)..]
+    }
+
+    /// The member that the product's style writes for an unset field, with a comma before it unless it
+    /// is the first of its object: `,"name":""`.
+    pub(crate) fn unset_member(&self, first: bool) -> &[u8] {
+        &self.unset_member[usize::from(first)..]
     }
 
     /// The JSON of the field when it is unset: its default, `[]` or `{}`; of a singular message `{}`, or

@@ -18,6 +18,8 @@ use crate::{
 /// How many words of an enum a message names.
 const SHOWN: usize = 12;
 
+const NULL_VALUE: &str = "google.protobuf.NullValue";
+
 /// The names of what was given an index, and in what order.
 #[derive(Default)]
 struct Building {
@@ -103,16 +105,13 @@ impl Building {
             (_, false) => Shape::Singular,
         };
         let key = |name: &str| {
-            let mut key = Vec::new();
+            let mut key = vec![b','];
             encode::string(&mut key, name);
             key.push(b':');
             key.into_boxed_slice()
         };
-        let takes_null = match of.kind() {
-            Kind::Message(message) => Wkt::of(&message) == Some(Wkt::Value),
-            Kind::Enum(of) => of.full_name() == "google.protobuf.NullValue",
-            _ => false,
-        };
+        let takes_null = of.kind().as_message().is_some_and(|it| Wkt::of(it) == Some(Wkt::Value))
+            || of.kind().as_enum().is_some_and(|it| it.full_name() == NULL_VALUE);
         let oneof = of
             .containing_oneof()
             .and_then(|oneof| oneofs.iter().position(|name| name == oneof.name()));
@@ -129,6 +128,7 @@ impl Building {
             end: Tag::new(of.number(), 4),
             keys: [key(of.name()), key(of.json_name())],
             unset: unset(of),
+            unset_member: Box::default(),
         }
     }
 
@@ -210,7 +210,7 @@ fn enum_table(of: &EnumDescriptor) -> EnumTable {
     let more = if of.values().len() > SHOWN { ", …" } else { "" };
     EnumTable {
         name: of.name().into(),
-        is_null: of.full_name() == "google.protobuf.NullValue",
+        is_null: of.full_name() == NULL_VALUE,
         known: format!("{}{more}", known.join(", ")).into(),
         values,
         dense,
@@ -254,10 +254,8 @@ fn render_unset(tables: &mut Tables) {
     for at in 0..tables.messages.len() {
         for slot in 0..tables.messages[at].fields.len() {
             let field = &tables.messages[at].fields[slot];
-            if field.shape != Shape::Singular {
-                continue;
-            }
             let unset = match field.kind {
+                _ if field.shape != Shape::Singular => None,
                 FieldKind::Enum(id) => {
                     let of = tables.enumeration(id);
                     let number = std::str::from_utf8(&field.unset[0]).ok();
@@ -300,9 +298,12 @@ fn render_unset(tables: &mut Tables) {
                 | FieldKind::String
                 | FieldKind::Bytes => None,
             };
+            let field = &mut tables.messages[at].fields[slot];
             if let Some(unset) = unset {
-                tables.messages[at].fields[slot].unset = unset;
+                field.unset = unset;
             }
+            let member = [field.next_key(Style::Product, false), field.unset(Style::Product)];
+            field.unset_member = member.concat().into();
         }
     }
 }

@@ -134,11 +134,9 @@ async fn a_stream_that_is_cut_off_is_an_error_in_every_framing() {
 }
 
 /// A message after so many seconds of silence.
-fn city_after(seconds: u64) -> impl Future<Output = Result<Frame<Bytes>, BoxError>> {
-    async move {
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
-        city()
-    }
+async fn city_after(seconds: u64) -> Result<Frame<Bytes>, BoxError> {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    city()
 }
 
 /// Options with a heartbeat of so many seconds.

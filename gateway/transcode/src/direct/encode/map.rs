@@ -72,6 +72,7 @@ impl<'t> Encoder<'t, '_> {
             self.key_text(key.kind, &entry, bytes)?;
             self.out.push(b':');
             self.entry_value(value, &entry, bytes, depth)?;
+            self.within_limit()?;
         }
         self.scratch.entries.truncate(base);
         self.out.push(b'}');

@@ -1,6 +1,6 @@
 //! Strings, numbers and bytes as JSON, written straight into the output.
 //!
-//! A string is looked at in blocks: one pass over sixteen bytes says whether anything in them must be
+//! A string is looked at in blocks: one look at sixteen bytes says whether anything in them must be
 //! escaped and whether anything is not ASCII, which the compiler turns into vector instructions. Only
 //! a block that has something to escape is walked byte by byte.
 
@@ -24,6 +24,7 @@ pub(crate) fn utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Fail> {
     if !ascii && std::str::from_utf8(bytes).is_err() {
         return Err(Fail::Wire);
     }
+    out.reserve(bytes.len() + 2);
     out.push(b'"');
     if plain {
         out.extend_from_slice(bytes);
@@ -41,22 +42,45 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Whether nothing needs an escape, and whether everything is ASCII.
+/// Whether nothing needs an escape, and whether everything is ASCII. The last block may overlap the one
+/// before it: to look at a byte twice is cheaper than to look at the rest one by one.
 #[inline]
 fn survey(bytes: &[u8]) -> (bool, bool) {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let (mut special, mut high) = (false, 0);
-    for block in blocks {
-        for &byte in block {
-            special |= is_special(byte);
-            high |= byte;
+    let (mut special, mut high) = (0, 0);
+    if let Some(last) = bytes.last_chunk::<BLOCK>() {
+        let (blocks, _) = bytes.as_chunks::<BLOCK>();
+        for block in blocks.iter().chain([last]) {
+            let (mut specials, mut highs) = (0, 0);
+            for &byte in block {
+                specials |= u8::from(is_special(byte));
+                highs |= byte;
+            }
+            special |= u64::from(specials);
+            high |= u64::from(highs) & 0x80;
+        }
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        for word in [u64::from_le_bytes(*first), u64::from_le_bytes(*last)] {
+            special |= specials_of(word);
+            high |= word & HIGHS;
+        }
+    } else {
+        for &byte in bytes {
+            special |= u64::from(is_special(byte));
+            high |= u64::from(byte & 0x80);
         }
     }
-    for &byte in rest {
-        special |= is_special(byte);
-        high |= byte;
-    }
-    (!special, high < 0x80)
+    (special == 0, high == 0)
+}
+
+/// The upper bit of each of eight bytes.
+const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// Not zero exactly if one of eight bytes needs an escape: what is below a limit borrows from the upper
+/// bit, and what equals a character is zero, thus below one, without its bits.
+fn specials_of(word: u64) -> u64 {
+    let all = |byte: u8| u64::from_ne_bytes([byte; 8]);
+    let below = |word: u64, limit: u8| word.wrapping_sub(all(limit)) & !word & HIGHS;
+    below(word, 0x20) | below(word ^ all(b'"'), 1) | below(word ^ all(b'\\'), 1)
 }
 
 #[inline]

@@ -71,6 +71,7 @@ impl<'t> Encoder<'t, '_> {
                     self.out.push(b',');
                 }
                 self.value(field, bytes, &mut at, depth)?;
+                self.within_limit()?;
             } else if wire_type == wire::LEN {
                 let packed = wire::delimited(bytes, &mut at)?;
                 let mut inner = 0;
@@ -79,6 +80,7 @@ impl<'t> Encoder<'t, '_> {
                         self.out.push(b',');
                     }
                     self.value(field, packed, &mut inner, depth)?;
+                    self.within_limit()?;
                 }
             } else {
                 return Err(Fail::Wire);
@@ -162,9 +164,12 @@ impl FieldTable {
     #[inline]
     pub(super) fn takes(&self, wire_type: u8) -> bool {
         let own = self.kind.wire_type();
+        wire_type == own || (wire_type == wire::LEN && self.is_packable(own))
+    }
+
+    fn is_packable(&self, own: u8) -> bool {
         let list = matches!(self.shape, Shape::Repeated | Shape::Packed);
-        let packable = own != wire::LEN && own != wire::GROUP;
-        wire_type == own || (wire_type == wire::LEN && list && packable)
+        list && own != wire::LEN && own != wire::GROUP
     }
 }
 

@@ -86,29 +86,34 @@ pub(crate) fn fixed<const N: usize>(bytes: &[u8], at: &mut usize) -> Result<[u8;
 /// Steps over a value.
 #[inline]
 pub(crate) fn skip(bytes: &[u8], at: &mut usize, number: u32, wire_type: u8) -> Result<(), Fail> {
-    skip_nested(bytes, at, number, wire_type, MAX_DEPTH)
+    match wire_type {
+        VARINT => varint(bytes, at).map(drop),
+        LEN => delimited(bytes, at).map(drop),
+        FIXED64 => fixed::<8>(bytes, at).map(drop),
+        FIXED32 => fixed::<4>(bytes, at).map(drop),
+        _ => skip_group(bytes, at, number, wire_type, MAX_DEPTH),
+    }
 }
 
-fn skip_nested(
+#[cold]
+fn skip_group(
     bytes: &[u8],
     at: &mut usize,
     number: u32,
     wire_type: u8,
     depth: u32,
 ) -> Result<(), Fail> {
-    match wire_type {
-        VARINT => varint(bytes, at).map(drop),
-        FIXED64 => fixed::<8>(bytes, at).map(drop),
-        LEN => delimited(bytes, at).map(drop),
-        FIXED32 => fixed::<4>(bytes, at).map(drop),
-        GROUP if depth > 0 => loop {
-            let (inner, wire_type) = key(bytes, at)?;
-            if wire_type == END_GROUP {
-                return if inner == number { Ok(()) } else { Err(Fail::Wire) };
+    if wire_type != GROUP || depth == 0 {
+        return Err(Fail::Wire);
+    }
+    loop {
+        match key(bytes, at)? {
+            (inner, END_GROUP) if inner == number => return Ok(()),
+            (inner, wire_type @ (GROUP | END_GROUP)) => {
+                skip_group(bytes, at, inner, wire_type, depth - 1)?;
             }
-            skip_nested(bytes, at, inner, wire_type, depth - 1)?;
-        },
-        _ => Err(Fail::Wire),
+            (inner, wire_type) => skip(bytes, at, inner, wire_type)?,
+        }
     }
 }
 
