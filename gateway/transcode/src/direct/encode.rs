@@ -84,7 +84,7 @@ thread_local! {
 ///
 /// # Errors
 /// When the bytes are not such a message or hold what JSON cannot express.
-pub(crate) fn to_json(
+fn to_json(
     codec: &DirectCodec,
     of: MessageId,
     field: Option<u32>,
@@ -131,7 +131,7 @@ impl DirectCodec {
         wire: &[u8],
         out: &mut Vec<u8>,
     ) -> std::result::Result<(), CodecError> {
-        let unknown = || CodecError::Wire(of.full_name().to_owned());
+        let unknown = || CodecError::Unknown(of.full_name().to_owned());
         let id = self.tables.find(of.full_name()).ok_or_else(unknown)?;
         to_json(self, id, shown.map(FieldDescriptor::number), wire, out)
     }

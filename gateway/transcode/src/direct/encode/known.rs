@@ -182,7 +182,8 @@ impl<'t> Encoder<'t, '_> {
         let name = url.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let name = std::str::from_utf8(name).map_err(|_| Fail::Wire)?;
         let before = (self.out.len(), self.scratch.places.len(), self.scratch.entries.len());
-        let known = self.tables.find(name).filter(|_| self.anys < MAX_ANYS && depth > 0);
+        let fits = self.anys < MAX_ANYS && depth > 0 && u32::try_from(value.len()).is_ok();
+        let known = self.tables.find(name).filter(|_| fits);
         let written = known.is_some_and(|of| {
             self.anys += 1;
             let written = self.any_content(self.tables.message(of), value, depth - 1);

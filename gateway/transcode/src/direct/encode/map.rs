@@ -211,10 +211,7 @@ fn read_key(kind: FieldKind, bytes: &[u8], at: Option<usize>, entry: &mut Entry)
             let Some(mut at) = at else { return Ok(()) };
             let text = wire::delimited(bytes, &mut at)?;
             entry.key = ((at - text.len()) as u32, at as u32);
-            let mut head = [0; 8];
-            let length = text.len().min(head.len());
-            head[..length].copy_from_slice(&text[..length]);
-            entry.order = u64::from_be_bytes(head);
+            entry.order = head(text, &bytes[at - text.len()..]);
         }
         FieldKind::Int32
         | FieldKind::Sint32
@@ -244,4 +241,18 @@ fn read_key(kind: FieldKind, bytes: &[u8], at: Option<usize>, entry: &mut Entry)
         | FieldKind::Group(_) => return Err(Fail::Wire),
     }
     Ok(())
+}
+
+/// The first eight bytes of a text as a number that is ordered like them; what is missing is zero. They
+/// are read at once where enough lies behind the text.
+pub(super) fn head(text: &[u8], onwards: &[u8]) -> u64 {
+    match (onwards.first_chunk(), text.len()) {
+        (_, 0) => 0,
+        (Some(head), length @ 1..8) => u64::from_be_bytes(*head) & (u64::MAX << (64 - 8 * length)),
+        (Some(head), _) => u64::from_be_bytes(*head),
+        (None, length) => {
+            let head = text.iter().fold(0, |head, byte| head << 8 | u64::from(*byte));
+            head << (64 - 8 * length)
+        }
+    }
 }

@@ -161,3 +161,18 @@ fn groups_are_stepped_over_to_their_own_end_and_nest_boundedly() {
     check(&nested(101), None);
     check(&vec![0x0b; 100_000], None);
 }
+
+#[test]
+fn the_head_of_a_key_is_ordered_as_the_key() {
+    let texts = ["", "\0", "a", "a\0", "ab", "abcdefg", "abcdefgh", "abcdefghi", "b", "\u{e9}"];
+    for behind in ["", "x", "\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}"] {
+        let head = |text: &str| {
+            let onwards = format!("{text}{behind}");
+            super::map::head(text.as_bytes(), onwards.as_bytes())
+        };
+        for (one, other) in texts.iter().zip(&texts[1..]) {
+            assert!(head(one) <= head(other), "{one:?} {other:?} before {behind:?}");
+        }
+        assert_eq!(head("ab"), 0x6162_0000_0000_0000);
+    }
+}

@@ -1,15 +1,16 @@
 //! Strings, numbers and bytes as JSON, written straight into the output.
 //!
-//! A string is looked at in blocks: one look at sixteen bytes says whether anything in them must be
-//! escaped and whether anything is not ASCII, which the compiler turns into vector instructions. Only
-//! a block that has something to escape is walked byte by byte.
+//! A string is looked at in words: a few operations on eight bytes at once say whether anything in them
+//! must be escaped and whether anything is not ASCII. Only a word that has something to escape is
+//! walked byte by byte, and only a text that is not all ASCII is checked to be UTF-8.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::Fail;
 use crate::json::number::{SAFE, put};
 
-const BLOCK: usize = 16;
+/// So many bytes are looked at together.
+const WORD: usize = 8;
 /// Floats from here on are written with an exponent, and so are those below [`TINY`].
 const HUGE: f64 = 1e17;
 const TINY: f64 = 1e-5;
@@ -42,24 +43,15 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Whether nothing needs an escape, and whether everything is ASCII. The last block may overlap the one
+/// Whether nothing needs an escape, and whether everything is ASCII. The last word may overlap the one
 /// before it: to look at a byte twice is cheaper than to look at the rest one by one.
 #[inline]
 fn survey(bytes: &[u8]) -> (bool, bool) {
     let (mut special, mut high) = (0, 0);
-    if let Some(last) = bytes.last_chunk::<BLOCK>() {
-        let (blocks, _) = bytes.as_chunks::<BLOCK>();
-        for block in blocks.iter().chain([last]) {
-            let (mut specials, mut highs) = (0, 0);
-            for &byte in block {
-                specials |= u8::from(is_special(byte));
-                highs |= byte;
-            }
-            special |= u64::from(specials);
-            high |= u64::from(highs) & 0x80;
-        }
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        for word in [u64::from_le_bytes(*first), u64::from_le_bytes(*last)] {
+    if let Some(last) = bytes.last_chunk::<WORD>() {
+        let (words, _) = bytes.as_chunks::<WORD>();
+        for word in words.iter().chain([last]) {
+            let word = u64::from_le_bytes(*word);
             special |= specials_of(word);
             high |= word & HIGHS;
         }
@@ -73,12 +65,13 @@ fn survey(bytes: &[u8]) -> (bool, bool) {
 }
 
 /// The upper bit of each of eight bytes.
-const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+const HIGHS: u64 = u64::from_ne_bytes([0x80; WORD]);
 
 /// Not zero exactly if one of eight bytes needs an escape: what is below a limit borrows from the upper
 /// bit, and what equals a character is zero, thus below one, without its bits.
+#[inline]
 fn specials_of(word: u64) -> u64 {
-    let all = |byte: u8| u64::from_ne_bytes([byte; 8]);
+    let all = |byte: u8| u64::from_ne_bytes([byte; WORD]);
     let below = |word: u64, limit: u8| word.wrapping_sub(all(limit)) & !word & HIGHS;
     below(word, 0x20) | below(word ^ all(b'"'), 1) | below(word ^ all(b'\\'), 1)
 }
@@ -90,14 +83,16 @@ fn is_special(byte: u8) -> bool {
 
 /// Writes the inside of a string. Bytes that are not ASCII pass as they are.
 pub(crate) fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    for block in blocks {
-        if block.iter().fold(false, |special, &byte| special | is_special(byte)) {
-            escape_bytes(out, block);
-        } else {
-            out.extend_from_slice(block);
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    let mut plain = 0;
+    for (at, word) in words.iter().enumerate() {
+        if specials_of(u64::from_le_bytes(*word)) != 0 {
+            out.extend_from_slice(&bytes[plain * WORD..at * WORD]);
+            escape_bytes(out, word);
+            plain = at + 1;
         }
     }
+    out.extend_from_slice(&bytes[plain * WORD..words.len() * WORD]);
     escape_bytes(out, rest);
 }
 
