@@ -17,7 +17,7 @@ use prost::Message;
 
 use crate::{
     Body,
-    json::scalar,
+    direct::plain,
     status::{Refusal, Status, known},
     wire,
 };
@@ -136,7 +136,9 @@ pub(crate) fn status(headers: &HeaderMap) -> Option<Status> {
     let details = headers.get("grpc-status-details-bin").and_then(|details| {
         // A header that was joined from several holds a comma; the first value is meant.
         let first = details.to_str().ok()?.split(',').next()?.trim().to_owned();
-        scalar::base64(&first).ok()
+        let mut decoded = Vec::new();
+        plain::base64(&first, &mut decoded).ok()?;
+        Some(Bytes::from(decoded))
     });
     let details = details.unwrap_or_default();
     if let Ok(inner) = wire::RpcStatus::decode(details.clone())

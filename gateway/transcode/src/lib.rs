@@ -26,7 +26,7 @@ mod tables;
 mod template;
 mod wire;
 
-pub use codec::{Codec, CodecError, DynamicCodec};
+pub use codec::{Codec, CodecError};
 pub use direct::DirectCodec;
 pub use json::{JsonError, Style as JsonStyle, enum_word};
 pub use options::Options;

@@ -165,9 +165,9 @@ impl<'d, 'r> Binder<'d, 'r> {
         if target.key.is_some() {
             return Err(invalid(format!("{} is not a map", field.name)));
         }
-        let written = self.draft.set(&target.fields, |leaf, out| {
-            plain::field(tables, leaf, text, style, true, out)
-        });
+        let written = self
+            .draft
+            .set(&target.fields, |leaf, out| plain::field(tables, leaf, text, style, true, out));
         written.unwrap_or(Ok(())).map_err(invalid)?;
         if field.shape != Shape::Singular {
             return Ok(());

@@ -328,7 +328,20 @@ impl<'t, 'c, 'o> Decoder<'t, 'c, 'o> {
                     out::close(self.out, part);
                 }
             }
-            kind => match self.scalar(kind)? {
+            FieldKind::Double
+            | FieldKind::Float
+            | FieldKind::Int32
+            | FieldKind::Sint32
+            | FieldKind::Sfixed32
+            | FieldKind::Int64
+            | FieldKind::Sint64
+            | FieldKind::Sfixed64
+            | FieldKind::Uint32
+            | FieldKind::Fixed32
+            | FieldKind::Uint64
+            | FieldKind::Fixed64
+            | FieldKind::Bool
+            | FieldKind::Enum(_) => match self.scalar(field.kind)? {
                 Some(value) if sparse && value.is_default() => {}
                 Some(value) => value.put_field(self.out, &field.tag),
                 None => return Ok(Given::Ignored),
@@ -354,27 +367,34 @@ impl<'t, 'c, 'o> Decoder<'t, 'c, 'o> {
     /// Reads a number, a boolean or an enum; `None` only for an unknown enum name that is to be ignored.
     fn scalar(&mut self, kind: FieldKind) -> Result<Option<Scalar>> {
         let next = self.lex.peek()?;
-        match kind {
-            FieldKind::Enum(of) => return self.enumeration(of, next),
-            FieldKind::Bool => {
-                self.expect(Next::Bool)?;
-                return Ok(Some(Scalar::Varint(u64::from(self.lex.bool()?))));
-            }
-            _ => {}
-        }
         let offset = self.lex.offset();
-        let fail = |text: &str| JsonError::invalid(offset, text);
+        if next == Next::Number
+            && let Some(value) = self.lex.integer()
+        {
+            if kind == FieldKind::Bool {
+                return Err(unexpected(Next::Bool, next, offset));
+            }
+            let value = small(kind, value);
+            return value
+                .map(Some)
+                .ok_or_else(|| JsonError::invalid(offset, "the number is out of range"));
+        }
+        if let FieldKind::Enum(of) = kind {
+            return self.enumeration(of, next);
+        }
+        if kind == FieldKind::Bool {
+            self.expect(Next::Bool)?;
+            return Ok(Some(Scalar::Varint(u64::from(self.lex.bool()?))));
+        }
         let value = match next {
-            Next::Number => match self.lex.integer() {
-                Some(value) => small(kind, value).ok_or("the number is out of range"),
-                None => plain::numeric(kind, self.lex.number()?),
-            },
+            Next::Number => plain::checked(kind, self.lex.number()?),
             Next::String => plain::numeric(kind, &self.lex.string()?),
             Next::Object | Next::Array | Next::Bool | Next::Null => {
-                return Err(fail(&format!("a number is expected, not {}", next.describe())));
+                let text = format!("a number is expected, not {}", next.describe());
+                return Err(JsonError::invalid(offset, text));
             }
         };
-        value.map(Some).map_err(fail)
+        value.map(Some).map_err(|text| JsonError::invalid(offset, text))
     }
 
     fn enumeration(&mut self, of: EnumId, next: Next) -> Result<Option<Scalar>> {
@@ -415,22 +435,41 @@ impl<'t, 'c, 'o> Decoder<'t, 'c, 'o> {
         if next == wanted {
             return Ok(());
         }
-        let message = format!("{} is expected, not {}", wanted.describe(), next.describe());
-        Err(JsonError::invalid(self.lex.offset(), message))
+        Err(unexpected(wanted, next, self.lex.offset()))
     }
 }
 
-/// An integer of at most 18 digits, as a number of a kind.
+fn unexpected(wanted: Next, next: Next, offset: usize) -> JsonError {
+    let message = format!("{} is expected, not {}", wanted.describe(), next.describe());
+    JsonError::invalid(offset, message)
+}
+
+/// An integer of at most 18 digits, as a number of a kind; `None` when it is out of range.
 #[expect(
     clippy::cast_precision_loss,
-    reason = "both roundings are to the nearest, as for the text"
+    reason = "it rounds to the nearest, as reading the text does"
 )]
 fn small(kind: FieldKind, value: i64) -> Option<Scalar> {
     match kind {
+        FieldKind::Int32 | FieldKind::Enum(_) => i32::try_from(value).ok().map(plain::varint),
         FieldKind::Int64 => Some(Scalar::Varint(value.cast_unsigned())),
+        FieldKind::Uint32 => {
+            u32::try_from(value).ok().map(|value| Scalar::Varint(u64::from(value)))
+        }
+        FieldKind::Uint64 => u64::try_from(value).ok().map(Scalar::Varint),
         FieldKind::Double => Some(Scalar::Eight((value as f64).to_bits())),
         FieldKind::Float => Some(Scalar::Four((value as f32).to_bits())),
-        kind => plain::integer(kind, i128::from(value)),
+        FieldKind::Sint32
+        | FieldKind::Sfixed32
+        | FieldKind::Sint64
+        | FieldKind::Sfixed64
+        | FieldKind::Fixed32
+        | FieldKind::Fixed64
+        | FieldKind::Bool
+        | FieldKind::String
+        | FieldKind::Bytes
+        | FieldKind::Message(_)
+        | FieldKind::Group(_) => plain::integer(kind, i128::from(value)),
     }
 }
 

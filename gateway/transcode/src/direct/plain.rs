@@ -4,17 +4,22 @@
 //! The forms are those of ProtoJSON without the quotes, so that one grammar holds wherever a value
 //! is written: no leading plus, no spaces, `true` and `false` only.
 
-use base64::Engine;
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 
 use super::out::{self, Scalar};
 use crate::{
-    json::{
-        Style, Wkt, names, number,
-        scalar::{STANDARD, URL_SAFE},
-        time,
-    },
+    json::{Style, Wkt, names, number, time},
     tables::{FieldKind, FieldTable, MessageTable, Shape, Tables},
 };
+
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_allow_trailing_bits(true)
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// Writes a field from text, with its tag; says what is expected where the text does not fit. A default
 /// is left out where a field cannot tell it from unset and `sparse` asks for that.
@@ -57,8 +62,21 @@ pub(crate) fn field(
             out::close(out, part);
             Ok(())
         }
-        kind => {
-            let value = scalar(tables, kind, text, style)?;
+        FieldKind::Double
+        | FieldKind::Float
+        | FieldKind::Int32
+        | FieldKind::Sint32
+        | FieldKind::Sfixed32
+        | FieldKind::Int64
+        | FieldKind::Sint64
+        | FieldKind::Sfixed64
+        | FieldKind::Uint32
+        | FieldKind::Fixed32
+        | FieldKind::Uint64
+        | FieldKind::Fixed64
+        | FieldKind::Bool
+        | FieldKind::Enum(_) => {
+            let value = scalar(tables, field.kind, text, style)?;
             if field.shape == Shape::Packed {
                 let part = out::open(out, tag);
                 value.put(out);
@@ -73,21 +91,22 @@ pub(crate) fn field(
 
 /// Reads a number, a boolean or an enum from text.
 fn scalar(tables: &Tables, kind: FieldKind, text: &str, style: Style) -> Result<Scalar, String> {
-    match kind {
-        FieldKind::Bool => match text {
-            "true" => Ok(Scalar::Varint(1)),
-            "false" => Ok(Scalar::Varint(0)),
-            _ => Err("true or false is expected".to_owned()),
-        },
-        FieldKind::Enum(id) => {
-            let of = tables.enumeration(id);
-            let known = of.number(text, style);
-            match known.or_else(|| number::sized(text).ok()) {
-                Some(number) => Ok(varint(number)),
-                None => Err(format!("{text:?} is not a value of {}", of.name)),
-            }
-        }
-        kind => Ok(numeric(kind, text)?),
+    if kind == FieldKind::Bool {
+        return boolean(text).map(|value| Scalar::Varint(u64::from(value)));
+    }
+    let FieldKind::Enum(id) = kind else { return Ok(numeric(kind, text)?) };
+    let of = tables.enumeration(id);
+    match of.number(text, style).or_else(|| number::sized(text).ok()) {
+        Some(number) => Ok(varint(number)),
+        None => Err(format!("{text:?} is not a value of {}", of.name)),
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("true or false is expected".to_owned()),
     }
 }
 
@@ -130,18 +149,28 @@ pub(crate) fn well_known(
 
 /// Reads a number of a kind from text, in any notation that JSON allows or as a special float.
 pub(crate) fn numeric(kind: FieldKind, text: &str) -> Result<Scalar, &'static str> {
-    match kind {
-        FieldKind::Double => match number::special(text) {
-            Some(special) => Ok(Scalar::Eight(special.to_bits())),
-            None => Ok(Scalar::Eight(number::double(text)?.to_bits())),
-        },
-        FieldKind::Float => match number::special(text) {
-            #[expect(clippy::cast_possible_truncation, reason = "special values have both widths")]
-            Some(special) => Ok(Scalar::Four((special as f32).to_bits())),
-            None => Ok(Scalar::Four(number::float(text)?.to_bits())),
-        },
-        kind => integer(kind, number::integer(text)?).ok_or("the number is out of range"),
+    let float = kind == FieldKind::Float;
+    if !float && kind != FieldKind::Double {
+        return checked(kind, text);
     }
+    match number::special(text) {
+        #[expect(clippy::cast_possible_truncation, reason = "special values have both widths")]
+        Some(special) if float => Ok(Scalar::Four((special as f32).to_bits())),
+        Some(special) => Ok(Scalar::Eight(special.to_bits())),
+        None if float => Ok(Scalar::Four(number::float(text)?.to_bits())),
+        None => Ok(Scalar::Eight(number::double(text)?.to_bits())),
+    }
+}
+
+/// Reads a number of a kind from the text of a JSON number.
+pub(crate) fn checked(kind: FieldKind, text: &str) -> Result<Scalar, &'static str> {
+    if kind == FieldKind::Double {
+        return Ok(Scalar::Eight(number::checked_double(text)?.to_bits()));
+    }
+    if kind == FieldKind::Float {
+        return Ok(Scalar::Four(number::checked_float(text)?.to_bits()));
+    }
+    integer(kind, number::integer(text)?).ok_or("the number is out of range")
 }
 
 /// An integer of a kind; `None` when it is out of range.
@@ -190,23 +219,19 @@ pub(crate) fn map_key(
     field: &FieldTable,
     text: &str,
     out: &mut Vec<u8>,
-) -> Result<Option<i128>, &'static str> {
+) -> Result<Option<i128>, String> {
     let tag = &field.tag;
-    let (value, identity) = match field.kind {
-        FieldKind::String => {
-            out::bytes(out, tag.bytes(), text.as_bytes());
-            return Ok(None);
-        }
-        FieldKind::Bool => match text {
-            "true" => (Scalar::Varint(1), 1),
-            "false" => (Scalar::Varint(0), 0),
-            _ => return Err("true or false is expected"),
-        },
-        kind => {
-            let number = number::integer(text)?;
-            (integer(kind, number).ok_or("the number is out of range")?, number)
-        }
-    };
+    if field.kind == FieldKind::String {
+        out::bytes(out, tag.bytes(), text.as_bytes());
+        return Ok(None);
+    }
+    if field.kind == FieldKind::Bool {
+        let value = boolean(text)?;
+        Scalar::Varint(u64::from(value)).put_field(out, tag);
+        return Ok(Some(i128::from(value)));
+    }
+    let identity = number::integer(text)?;
+    let value = integer(field.kind, identity).ok_or("the number is out of range")?;
     value.put_field(out, tag);
     Ok(Some(identity))
 }

@@ -1,11 +1,10 @@
 //! Numbers between text and protobuf: exact integers from any integral notation, exact floats.
 //!
-//! An integer never passes through a float, so `9007199254740993` and `1e18` are exact. Printing
-//! uses the shortest text that reads back as the same value.
+//! An integer never passes through a float, so `9007199254740993` and `1e18` are exact.
 
 use std::io::Write;
 
-use super::lex::number_length;
+use super::lex::{leading_integer, number_length};
 
 /// The largest distance of a 64-bit integer from zero that every JSON reader holds exactly, plus one.
 pub(crate) const SAFE: u64 = 1 << 53;
@@ -18,6 +17,11 @@ pub(crate) fn is_number(text: &str) -> bool {
 /// Reads an integer in any notation whose value is integral, such as `1.0` or `1e3`.
 pub(crate) fn integer(text: &str) -> Result<i128, &'static str> {
     const TOO_LARGE: &str = "the number is out of range";
+    if let Some((value, length)) = leading_integer(text.as_bytes())
+        && length == text.len()
+    {
+        return Ok(i128::from(value));
+    }
     if !is_number(text) {
         return Err("a whole number is expected");
     }
@@ -60,17 +64,16 @@ pub(crate) fn sized<T: TryFrom<i128>>(text: &str) -> Result<T, &'static str> {
 
 /// Reads a double from a JSON number; infinite results are out of range.
 pub(crate) fn double(text: &str) -> Result<f64, &'static str> {
-    if !is_number(text) {
-        return Err("a number is expected");
-    }
+    if is_number(text) { checked_double(text) } else { Err("a number is expected") }
+}
+
+/// Reads a double from what is known to be a JSON number.
+pub(crate) fn checked_double(text: &str) -> Result<f64, &'static str> {
     if let Some(value) = short_decimal(text) {
         return Ok(value);
     }
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value),
-        Ok(_) => Err("the number is out of range"),
-        Err(_) => Err("a number is expected"),
-    }
+    let value = text.parse::<f64>().map_err(|_| "a number is expected")?;
+    if value.is_finite() { Ok(value) } else { Err("the number is out of range") }
 }
 
 /// A number of few digits without an exponent. Its digits and the power of ten are both exact as doubles,
@@ -105,14 +108,13 @@ fn short_decimal(text: &str) -> Option<f64> {
 
 /// Reads a float from a JSON number; infinite results are out of range.
 pub(crate) fn float(text: &str) -> Result<f32, &'static str> {
-    if !is_number(text) {
-        return Err("a number is expected");
-    }
-    match text.parse::<f32>() {
-        Ok(value) if value.is_finite() => Ok(value),
-        Ok(_) => Err("the number is out of range"),
-        Err(_) => Err("a number is expected"),
-    }
+    if is_number(text) { checked_float(text) } else { Err("a number is expected") }
+}
+
+/// Reads a float from what is known to be a JSON number.
+pub(crate) fn checked_float(text: &str) -> Result<f32, &'static str> {
+    let value = text.parse::<f32>().map_err(|_| "a number is expected")?;
+    if value.is_finite() { Ok(value) } else { Err("the number is out of range") }
 }
 
 /// The three values of a float that JSON writes as strings.
@@ -122,30 +124,6 @@ pub(crate) fn special(text: &str) -> Option<f64> {
         "Infinity" => Some(f64::INFINITY),
         "-Infinity" => Some(f64::NEG_INFINITY),
         _ => None,
-    }
-}
-
-/// Writes a double, the special values as strings.
-pub(crate) fn write_double(out: &mut Vec<u8>, value: f64) {
-    if value.is_nan() {
-        out.extend_from_slice(b"\"NaN\"");
-    } else if value.is_infinite() {
-        out.extend_from_slice(if value > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" });
-    } else if value == 0.0 || (1e-5..1e17).contains(&value.abs()) {
-        put(out, format_args!("{value}"));
-    } else {
-        put(out, format_args!("{value:e}"));
-    }
-}
-
-/// Writes a float with the digits that a float needs.
-pub(crate) fn write_float(out: &mut Vec<u8>, value: f32) {
-    if !value.is_finite() {
-        write_double(out, f64::from(value));
-    } else if value == 0.0 || (1e-5..1e9).contains(&value.abs()) {
-        put(out, format_args!("{value}"));
-    } else {
-        put(out, format_args!("{value:e}"));
     }
 }
 

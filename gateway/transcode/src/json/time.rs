@@ -69,13 +69,6 @@ fn zone(text: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
-/// Writes a time, or says that it cannot be written.
-pub(crate) fn format_timestamp(seconds: i64, nanos: i32) -> Result<String, &'static str> {
-    let mut out = Vec::with_capacity(30);
-    write_timestamp(&mut out, seconds, nanos)?;
-    Ok(String::from_utf8(out).expect("a time is written in ASCII"))
-}
-
 /// Appends a time, or says that it cannot be written.
 pub(crate) fn write_timestamp(
     out: &mut Vec<u8>,
@@ -124,13 +117,6 @@ pub(crate) fn parse_duration(text: &str) -> Result<(i64, i32), &'static str> {
     }
     let sign32 = if sign < 0 { -1 } else { 1 };
     Ok((sign * seconds, sign32 * nanos))
-}
-
-/// Writes a duration, or says that it cannot be written.
-pub(crate) fn format_duration(seconds: i64, nanos: i32) -> Result<String, &'static str> {
-    let mut out = Vec::with_capacity(24);
-    write_duration(&mut out, seconds, nanos)?;
-    Ok(String::from_utf8(out).expect("a duration is written in ASCII"))
 }
 
 /// Appends a duration, or says that it cannot be written.

@@ -11,7 +11,8 @@ use super::{
     Numbers, Shape, Tables, Tag,
 };
 use crate::{
-    json::{Style, Wkt, encode, names, number},
+    direct::encode::text,
+    json::{Style, Wkt, names},
     status::known,
 };
 
@@ -106,7 +107,7 @@ impl Building {
         };
         let key = |name: &str| {
             let mut key = vec![b','];
-            encode::string(&mut key, name);
+            text::string(&mut key, name);
             key.push(b':');
             key.into_boxed_slice()
         };
@@ -187,9 +188,9 @@ fn numbers(fields: &[FieldTable]) -> Numbers {
 }
 
 fn enum_table(of: &EnumDescriptor) -> EnumTable {
-    let quoted = |text: &str| {
+    let quoted = |value: &str| {
         let mut out = Vec::new();
-        encode::string(&mut out, text);
+        text::string(&mut out, value);
         out.into_boxed_slice()
     };
     let mut numbers: Vec<i32> = of.values().map(|value| value.number()).collect();
@@ -221,32 +222,26 @@ fn enum_table(of: &EnumDescriptor) -> EnumTable {
 
 /// The JSON of an unset field that is no enum and no message; those need the finished tables.
 fn unset(of: &FieldDescriptor) -> [Box<[u8]>; 2] {
-    let mut out = Vec::new();
-    let mut styled = None;
-    match of.default_value() {
-        Value::Bool(value) => number::put(&mut out, format_args!("{value}")),
-        Value::I32(value) => number::put(&mut out, format_args!("{value}")),
-        Value::U32(value) => number::put(&mut out, format_args!("{value}")),
-        Value::I64(value) => styled = Some((value.to_string(), value.unsigned_abs())),
-        Value::U64(value) => styled = Some((value.to_string(), value)),
-        Value::F32(value) => number::write_float(&mut out, value),
-        Value::F64(value) => number::write_double(&mut out, value),
-        Value::String(value) => encode::string(&mut out, &value),
-        Value::Bytes(value) => {
-            use base64::{Engine, engine::general_purpose::STANDARD};
-            encode::string(&mut out, &STANDARD.encode(value));
+    let of = of.default_value();
+    let unset = |product: bool| {
+        let mut out = Vec::new();
+        match &of {
+            Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+            // Of an enum the number for now; the word replaces it.
+            Value::I32(value) | Value::EnumNumber(value) => text::integer(&mut out, *value),
+            Value::U32(value) => text::integer(&mut out, *value),
+            Value::I64(value) => text::signed(&mut out, *value, product),
+            Value::U64(value) => text::unsigned(&mut out, *value, product),
+            Value::F32(value) => text::float(&mut out, *value),
+            Value::F64(value) => text::double(&mut out, *value),
+            Value::String(value) => text::string(&mut out, value),
+            Value::Bytes(value) => text::base64(&mut out, value),
+            Value::Message(_) | Value::Map(_) => out.extend_from_slice(b"{}"),
+            Value::List(_) => out.extend_from_slice(b"[]"),
         }
-        // The number for now; the word replaces it.
-        Value::EnumNumber(value) => number::put(&mut out, format_args!("{value}")),
-        Value::Message(_) | Value::Map(_) => out.extend_from_slice(b"{}"),
-        Value::List(_) => out.extend_from_slice(b"[]"),
-    }
-    if let Some((digits, distance)) = styled {
-        let quoted = format!("\"{digits}\"");
-        let product = if distance < number::SAFE { &digits } else { &quoted };
-        return [product.as_bytes().into(), quoted.as_bytes().into()];
-    }
-    [out.as_slice().into(), out.into()]
+        out.into_boxed_slice()
+    };
+    [unset(true), unset(false)]
 }
 
 /// Replaces the unset texts that depend on enums and on the well-known types.

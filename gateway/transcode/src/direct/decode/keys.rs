@@ -18,29 +18,29 @@ pub(super) enum Key<'t> {
 pub(super) struct Keys<'t> {
     few: [Option<Key<'t>>; FEW],
     length: usize,
-    many: HashSet<Key<'t>>,
+    many: Option<HashSet<Key<'t>>>,
 }
 
 impl<'t> Keys<'t> {
     pub(super) fn new() -> Self {
-        Self { few: [const { None }; FEW], length: 0, many: HashSet::new() }
+        Self { few: [const { None }; FEW], length: 0, many: None }
     }
 
     /// Adds a key; false when it is there already.
     pub(super) fn insert(&mut self, key: Key<'t>) -> bool {
-        if self.length > FEW {
-            return self.many.insert(key);
+        if let Some(many) = &mut self.many {
+            return many.insert(key);
         }
         if self.few.iter().take(self.length).flatten().any(|other| *other == key) {
             return false;
         }
         if let Some(place) = self.few.get_mut(self.length) {
             *place = Some(key);
+            self.length += 1;
         } else {
-            self.many.extend(self.few.iter_mut().filter_map(Option::take));
-            self.many.insert(key);
+            let few = self.few.iter_mut().filter_map(Option::take);
+            self.many = Some(few.chain([key]).collect());
         }
-        self.length += 1;
         true
     }
 }

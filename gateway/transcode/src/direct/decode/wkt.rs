@@ -86,7 +86,7 @@ impl<'c> Decoder<'_, 'c, '_> {
             }
             Next::Number => {
                 let offset = self.lex.offset();
-                let value = number::double(self.lex.number()?)
+                let value = number::checked_double(self.lex.number()?)
                     .map_err(|text| JsonError::invalid(offset, text))?;
                 self.out.push(0x11);
                 self.out.extend_from_slice(&value.to_le_bytes());
