@@ -3,10 +3,23 @@
 //! fields that nobody knows. And by hand, what the two are not alike in.
 
 use bytes::Bytes;
-use lightning_transcode::{Codec, CodecError, DirectCodec, DynamicCodec, JsonStyle};
-use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
+use lightning_transcode::{Codec, CodecError, DirectCodec, JsonStyle};
+use prost_reflect::{
+    DescriptorPool, MessageDescriptor,
+    prost_types::{
+        DescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+        field_descriptor_proto::{Label, Type},
+    },
+};
 
-use super::support::{bytes_of, pool};
+use super::{
+    oracle::DynamicCodec,
+    support::{bytes_of, pool},
+};
+
+mod maker;
+
+use maker::{Maker, delimited};
 
 const STYLES: [JsonStyle; 2] = [JsonStyle::Product, JsonStyle::Canonical];
 
@@ -23,164 +36,6 @@ fn print(codec: &dyn Codec, of: &MessageDescriptor, wire: &[u8]) -> Result<Strin
 /// Prints bytes given in hexadecimal as `Everything`.
 fn shown(style: JsonStyle, hex: &str) -> Result<String, CodecError> {
     print(&DirectCodec::new(pool(), style, 100), &everything(), &bytes_of(hex))
-}
-
-/// Makes up wire bytes; the same seed makes the same bytes.
-struct Maker {
-    pool: DescriptorPool,
-    state: u64,
-    budget: u32,
-}
-
-impl Maker {
-    fn new(pool: &DescriptorPool, seed: u64, budget: u32) -> Self {
-        Self { pool: pool.clone(), state: seed, budget }
-    }
-
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn message(&mut self, of: &MessageDescriptor, depth: u32) -> Vec<u8> {
-        let mut wire = Vec::new();
-        let fields: Vec<FieldDescriptor> = of.fields().collect();
-        for _ in 0..self.below(if depth > 4 { 2 } else { 10 }) {
-            if self.budget == 0 || fields.is_empty() {
-                break;
-            }
-            self.budget -= 1;
-            let field = &fields[self.below(fields.len() as u64) as usize];
-            match self.below(20) {
-                0 => unknown(&mut wire, self.below(4)),
-                1 if field.is_list() && wire_type(&field.kind()) != 2 => {
-                    self.packed(field, &mut wire)
-                }
-                _ => {
-                    for _ in
-                        0..=self.below(3) * u64::from(field.cardinality() == Cardinality::Repeated)
-                    {
-                        self.field(field, &mut wire, depth);
-                    }
-                }
-            }
-        }
-        wire
-    }
-
-    fn field(&mut self, field: &FieldDescriptor, wire: &mut Vec<u8>, depth: u32) {
-        let number = u64::from(field.number()) << 3;
-        match field.kind() {
-            Kind::Message(of) => {
-                let inner = match of.full_name() {
-                    "google.protobuf.Any" => self.any(depth),
-                    _ => self.message(&of, depth + 1),
-                };
-                varint(wire, number | 2);
-                delimited(wire, &inner);
-            }
-            kind => {
-                varint(wire, number | u64::from(wire_type(&kind)));
-                self.scalar(&kind, wire);
-            }
-        }
-    }
-
-    fn packed(&mut self, field: &FieldDescriptor, wire: &mut Vec<u8>) {
-        let mut inner = Vec::new();
-        for _ in 0..self.below(4) {
-            self.scalar(&field.kind(), &mut inner);
-        }
-        varint(wire, u64::from(field.number()) << 3 | 2);
-        delimited(wire, &inner);
-    }
-
-    fn any(&mut self, depth: u32) -> Vec<u8> {
-        let name = [
-            "test.v1.Sub",
-            "google.protobuf.Duration",
-            "google.protobuf.Any",
-            "google.rpc.BadRequest",
-            "no.Such",
-            "",
-        ][self.below(6) as usize];
-        let content = self.pool.get_message_by_name(name).map(|of| self.message(&of, depth + 1));
-        let mut wire = Vec::new();
-        varint(&mut wire, 1 << 3 | 2);
-        delimited(&mut wire, format!("type.googleapis.com/{name}").as_bytes());
-        varint(&mut wire, 2 << 3 | 2);
-        let junk = self.below(10) == 0;
-        delimited(&mut wire, &content.filter(|_| !junk).unwrap_or_else(|| b"\x08".to_vec()));
-        wire
-    }
-
-    fn scalar(&mut self, kind: &Kind, wire: &mut Vec<u8>) {
-        let any = self.next();
-        let small = any % 5;
-        match kind {
-            Kind::Bool => varint(wire, any & 1),
-            Kind::String => {
-                let texts = [
-                    "",
-                    "a",
-                    "b_c",
-                    "line\nbreak \"quoted\" \\ \u{1}",
-                    "héllo wörld, a longer text of several blocks",
-                    "x.y_z",
-                ];
-                delimited(wire, texts[(any % 6) as usize].as_bytes());
-            }
-            Kind::Bytes => delimited(wire, &any.to_le_bytes()[..(any % 9) as usize]),
-            Kind::Enum(_) => varint(wire, if small == 4 { any } else { small }),
-            // Minus zero is where the two codecs differ.
-            Kind::Double => {
-                let values = [0.0, 1.5, -3.0, 1e300, f64::from_bits(any)];
-                wire.extend(values[small as usize].to_le_bytes());
-            }
-            Kind::Float => {
-                let values = [0.0, 0.1, -2.0, 3e38, f32::from_bits((any >> 32) as u32)];
-                wire.extend(values[small as usize].to_le_bytes());
-            }
-            Kind::Fixed32 | Kind::Sfixed32 => wire.extend(((any >> 32) as u32).to_le_bytes()),
-            Kind::Fixed64 | Kind::Sfixed64 => wire.extend(any.to_le_bytes()),
-            _ => varint(wire, [0, 1, any, any >> 11, any >> 40][small as usize]),
-        }
-    }
-}
-
-fn wire_type(kind: &Kind) -> u8 {
-    match kind {
-        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => 1,
-        Kind::String | Kind::Bytes | Kind::Message(_) => 2,
-        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => 5,
-        _ => 0,
-    }
-}
-
-fn varint(wire: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        wire.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    wire.push(value as u8);
-}
-
-fn delimited(wire: &mut Vec<u8>, inner: &[u8]) {
-    varint(wire, inner.len() as u64);
-    wire.extend_from_slice(inner);
-}
-
-/// A field of a number that no message of the tests has.
-fn unknown(wire: &mut Vec<u8>, which: u64) {
-    let content: [&[u8]; 4] = [b"\x05", b"12345678", b"\x03abc", b"\x08\x01\xa4\x7d"];
-    varint(wire, 2004 << 3 | which);
-    wire.extend_from_slice(content[which as usize]);
 }
 
 #[test]
@@ -359,15 +214,50 @@ fn anys_inside_each_other_are_shown_to_a_depth_and_then_as_bytes() {
     );
 }
 
+/// A message of so many texts, and one that lists it.
+fn wide(width: i32) -> DescriptorPool {
+    let field = |name: String, number, of: Type| FieldDescriptorProto {
+        name: Some(name),
+        number: Some(number),
+        label: Some(Label::Optional.into()),
+        r#type: Some(of.into()),
+        ..FieldDescriptorProto::default()
+    };
+    let texts = (1..=width).map(|at| field(format!("text_{at}"), at, Type::String)).collect();
+    let list = FieldDescriptorProto {
+        label: Some(Label::Repeated.into()),
+        type_name: Some(".wide.Wide".to_owned()),
+        ..field("list".to_owned(), 1, Type::Message)
+    };
+    let message = |name: &str, field| DescriptorProto {
+        name: Some(name.to_owned()),
+        field,
+        ..DescriptorProto::default()
+    };
+    let file = FileDescriptorProto {
+        name: Some("wide.proto".to_owned()),
+        package: Some("wide".to_owned()),
+        syntax: Some("proto3".to_owned()),
+        message_type: vec![message("Wide", texts), message("List", vec![list])],
+        ..FileDescriptorProto::default()
+    };
+    let mut pool = DescriptorPool::new();
+    pool.add_file_descriptor_proto(file).unwrap();
+    pool
+}
+
 #[test]
 fn what_is_written_is_bounded_by_what_came_in() {
-    // Field 33 is a list of messages that show three members each even when empty.
-    let of = everything();
-    let few = [0x8a, 0x02, 0x00].repeat(100);
-    let many = [0x8a, 0x02, 0x00].repeat(100_000);
-    let codec = DirectCodec::new(pool(), JsonStyle::Product, 100);
-    assert!(print(&codec, &of, &few).is_ok());
-    assert!(print(&codec, &of, &many).unwrap().len() < many.len() * 64 + (1 << 20));
+    // Each message of two bytes shows a hundred empty texts.
+    let pool = wide(100);
+    let of = pool.get_message_by_name("wide.List").unwrap();
+    let product = DirectCodec::new(pool.clone(), JsonStyle::Product, 100);
+    let list = |length: usize| [0x0a, 0x00].repeat(length);
+    assert!(print(&product, &of, &list(500)).unwrap().len() > 500_000);
+    let error = print(&product, &of, &list(100_000)).unwrap_err();
+    assert!(matches!(error, CodecError::Inexpressible(_)), "{error}");
+    let canonical = DirectCodec::new(pool, JsonStyle::Canonical, 100);
+    assert_eq!(print(&canonical, &of, &list(100_000)).unwrap().len(), 300_000 + 10);
 }
 
 #[test]

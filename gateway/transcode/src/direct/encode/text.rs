@@ -164,7 +164,14 @@ pub(crate) fn double(out: &mut Vec<u8>, value: f64) {
     } else if (SAFE_F64..HUGE).contains(&size) {
         put(out, format_args!("{value}"));
     } else {
-        shortest(out, zmij::Buffer::new().format_finite(value));
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value);
+        // An exponent is written without a plus.
+        let parts = if size < HUGE { None } else { text.split_once("e+") };
+        match parts {
+            Some((mantissa, exponent)) => put(out, format_args!("{mantissa}e{exponent}")),
+            None => out.extend_from_slice(text.as_bytes()),
+        }
     }
 }
 
@@ -177,18 +184,6 @@ pub(crate) fn float(out: &mut Vec<u8>, value: f32) {
         put(out, format_args!("{value}"));
     } else {
         put(out, format_args!("{value:e}"));
-    }
-}
-
-/// An exponent is written without a plus.
-fn shortest(out: &mut Vec<u8>, text: &str) {
-    match text.split_once("e+") {
-        Some((mantissa, exponent)) => {
-            out.extend_from_slice(mantissa.as_bytes());
-            out.push(b'e');
-            out.extend_from_slice(exponent.as_bytes());
-        }
-        None => out.extend_from_slice(text.as_bytes()),
     }
 }
 
