@@ -9,8 +9,8 @@
 //! field of the messages that are open, 32 for each entry of the maps that are) and for a message that
 //! came in several pieces: these are joined first, which is what merging means.
 //!
-//! What JSON does not show (unknown fields, a value that a later one replaced, what lies beside the
-//! selected field) is checked for its framing only. Memory is bounded by the output, and that by the
+//! A value that a later one replaced is checked like one that is shown; unknown fields, and what lies
+//! beside the one field that is selected, are checked for their framing only. Memory is bounded by the output, and that by the
 //! input: see [`GROWTH`]. A failure leaves the output as it was.
 
 use std::cell::Cell;
@@ -24,6 +24,7 @@ use crate::{
     tables::{FieldTable, MessageId, MessageTable, Shape, Tables},
 };
 
+mod check;
 mod known;
 mod map;
 #[cfg(test)]
@@ -107,8 +108,12 @@ fn to_json(
     written.map_err(|fail| {
         out.truncate(before);
         match fail {
-            Fail::Wire => malformed(),
-            Fail::Inexpressible(why) => CodecError::Inexpressible(why.to_owned()),
+            Fail::Inexpressible(why)
+                if check::message(&codec.tables, of, wire, MAX_DEPTH).is_ok() =>
+            {
+                CodecError::Inexpressible(why.to_owned())
+            }
+            Fail::Wire | Fail::Inexpressible(_) => malformed(),
         }
     })
 }
@@ -179,7 +184,7 @@ impl<'t, 'o> Encoder<'t, 'o> {
     fn selected(&mut self, table: &'t MessageTable, number: u32, wire: &[u8]) -> Result {
         let slot = table.slot_of_number(number).ok_or(Fail::Wire)?;
         let field = &table.fields[slot];
-        let base = self.index(table, wire)?;
+        let base = self.index(table, wire, MAX_DEPTH)?;
         let place = self.scratch.places[base + slot];
         if place.first == NOWHERE {
             self.out.extend_from_slice(field.unset(self.style));
@@ -204,7 +209,7 @@ impl<'t, 'o> Encoder<'t, 'o> {
         depth: u32,
         mut first: bool,
     ) -> Result {
-        let base = self.index(table, wire)?;
+        let base = self.index(table, wire, depth)?;
         for (slot, field) in table.fields.iter().enumerate() {
             let place = self.scratch.places[base + slot];
             if place.first == NOWHERE {
@@ -276,7 +281,7 @@ impl<'t, 'o> Encoder<'t, 'o> {
 
     /// Notes where each field is, and gives where the notes begin: one for each field, then the member
     /// that is set of each oneof.
-    fn index(&mut self, table: &MessageTable, wire: &[u8]) -> Result<usize> {
+    fn index(&mut self, table: &MessageTable, wire: &[u8], depth: u32) -> Result<usize> {
         let base = self.scratch.places.len();
         let fields = table.fields.len();
         self.scratch.places.resize(base + fields + table.oneofs, ABSENT);
@@ -301,14 +306,14 @@ impl<'t, 'o> Encoder<'t, 'o> {
             }
             let place = places[slot];
             if place.first != NOWHERE && field.shape == Shape::Singular {
-                value::check_replaced(field.kind, wire, place.last)?;
+                check::replaced(self.tables, field, wire, place.last, depth)?;
             }
             if let Some(oneof) = field.oneof {
                 let set = &mut places[fields + oneof as usize].first;
                 let other = std::mem::replace(set, slot as u32) as usize;
                 if other != slot && other != NOWHERE as usize {
-                    let replaced = std::mem::replace(&mut places[other], ABSENT);
-                    value::check_replaced(table.fields[other].kind, wire, replaced.last)?;
+                    let replaced = std::mem::replace(&mut places[other], ABSENT).last;
+                    check::replaced(self.tables, &table.fields[other], wire, replaced, depth)?;
                 }
             }
             let place = &mut places[slot];

@@ -3,7 +3,7 @@
 //! The tables vouch for their fields, so they are read by number. What JSON cannot express (a time
 //! out of range, a NaN inside a `Value`) is an error and never a guess.
 
-use super::{Encoder, Fail, MAX_ANYS, NOWHERE, Result, text, wire};
+use super::{Encoder, Fail, MAX_ANYS, NOWHERE, Result, check, text, wire};
 use crate::{
     json::{Style, Wkt, time},
     tables::{FieldTable, MessageTable},
@@ -29,7 +29,7 @@ impl<'t> Encoder<'t, '_> {
                 let mut at = 0;
                 while at < bytes.len() {
                     match wire::key(bytes, &mut at)? {
-                        (1, wire::LEN) => url = utf8(wire::delimited(bytes, &mut at)?)?,
+                        (1, wire::LEN) => url = check::text(wire::delimited(bytes, &mut at)?)?,
                         (2, wire::LEN) => value = wire::delimited(bytes, &mut at)?,
                         (1 | 2, _) => return Err(Fail::Wire),
                         (number, wire_type) => wire::skip(bytes, &mut at, number, wire_type)?,
@@ -76,7 +76,7 @@ impl<'t> Encoder<'t, '_> {
             if wire_type != wire::LEN {
                 return Err(Fail::Wire);
             }
-            let path = utf8(wire::delimited(bytes, &mut at)?)?;
+            let path = check::text(wire::delimited(bytes, &mut at)?)?;
             if self.out.len() > start {
                 self.out.push(b',');
             }
@@ -122,7 +122,7 @@ impl<'t> Encoder<'t, '_> {
                     return Err(Fail::Wire);
                 }
                 if let Some(replaced) = last.replace(at) {
-                    super::value::check_replaced(field.kind, bytes, replaced as u32)?;
+                    check::replaced(self.tables, field, bytes, replaced as u32, 0)?;
                 }
             }
             wire::skip(bytes, &mut at, number, wire_type)?;
@@ -154,7 +154,7 @@ impl<'t> Encoder<'t, '_> {
             at = start;
             return self.value(field, bytes, &mut at, depth);
         }
-        let base = self.index(table, bytes)?;
+        let base = self.index(table, bytes, depth)?;
         let places = &self.scratch.places[base..base + table.fields.len()];
         let set = places.iter().position(|place| place.first != NOWHERE);
         let set = set.map(|slot| (&table.fields[slot], places[slot]));
@@ -217,10 +217,6 @@ const CAMEL: &str = "a FieldMask path does not survive lowerCamelCase";
 /// The field of a type that has only one.
 fn only(table: &MessageTable) -> Result<&FieldTable> {
     table.field_of_number(1).ok_or(Fail::Wire)
-}
-
-fn utf8(bytes: &[u8]) -> Result<&[u8]> {
-    std::str::from_utf8(bytes).map(str::as_bytes).map_err(|_| Fail::Wire)
 }
 
 /// Refuses the numbers of a `Value` that JSON does not have.

@@ -3,8 +3,8 @@
 //! The order makes equal messages equal texts. Of entries with one key the last stands, as in any
 //! decoder; a missing key or value is the default of its type.
 
-use super::{Encoder, Fail, NOWHERE, Place, Result, text, value, wire};
-use crate::tables::{FieldKind, FieldTable};
+use super::{Encoder, Fail, NOWHERE, Place, Result, check, text, value, wire};
+use crate::tables::{FieldKind, FieldTable, MessageId};
 
 /// Flips the sign bit, so that signed integers are ordered as unsigned ones.
 const SIGN: u64 = 1 << 63;
@@ -20,7 +20,7 @@ pub(super) struct Entry {
     value: u32,
     /// The content of the entry.
     content: (u32, u32),
-    /// Whether the entry holds several values, which are merged if they are messages.
+    /// Whether the entry holds several keys, or several values, which are merged if they are messages.
     split: bool,
 }
 
@@ -44,10 +44,10 @@ impl<'t> Encoder<'t, '_> {
         last: usize,
         depth: u32,
     ) -> Result {
-        let FieldKind::Message(entry) = field.kind else { return Err(Fail::Wire) };
-        let [key, value] = &*self.tables.message(entry).fields else { return Err(Fail::Wire) };
+        let FieldKind::Message(of) = field.kind else { return Err(Fail::Wire) };
+        let [key, value] = &*self.tables.message(of).fields else { return Err(Fail::Wire) };
         let base = self.scratch.entries.len();
-        let sorted = self.collect((field.number, key, value), bytes, first, last)?;
+        let sorted = self.collect(field.number, of, bytes, (first, last), depth)?;
         if !sorted {
             self.scratch.entries[base..].sort_unstable_by(|one, other| {
                 let texts = || one.key(bytes).cmp(other.key(bytes));
@@ -61,9 +61,8 @@ impl<'t> Encoder<'t, '_> {
         for at in base..end {
             let entry = self.scratch.entries[at];
             if at + 1 < end && entry.same_key(&self.scratch.entries[at + 1], bytes) {
-                if entry.value != NOWHERE {
-                    value::check_replaced(value.kind, bytes, entry.value)?;
-                }
+                let (start, end) = (entry.content.0 as usize, entry.content.1 as usize);
+                check::message(self.tables, of, &bytes[start..end], depth)?;
                 continue;
             }
             if std::mem::replace(&mut comma, true) {
@@ -82,11 +81,13 @@ impl<'t> Encoder<'t, '_> {
     /// Notes where the entries are, and says whether their keys are in order and each there once.
     fn collect(
         &mut self,
-        (number, key, value): (u32, &FieldTable, &FieldTable),
+        number: u32,
+        of: MessageId,
         bytes: &[u8],
-        first: usize,
-        last: usize,
+        (first, last): (usize, usize),
+        depth: u32,
     ) -> Result<bool> {
+        let [key, value] = &*self.tables.message(of).fields else { return Err(Fail::Wire) };
         let mut at = first;
         let mut sorted = true;
         let mut previous: Option<Entry> = None;
@@ -100,7 +101,11 @@ impl<'t> Encoder<'t, '_> {
                 return Err(Fail::Wire);
             }
             let length = wire::delimited(bytes, &mut at)?.len();
-            let entry = read_entry(key, value, bytes, at - length, at)?;
+            let start = at - length;
+            let entry = read_entry(key, value, bytes, start, at)?;
+            if entry.split {
+                check::message(self.tables, of, &bytes[start..at], depth)?;
+            }
             sorted = sorted
                 && previous.is_none_or(|previous| {
                     previous.order < entry.order
@@ -185,7 +190,7 @@ fn read_entry(
             return Err(Fail::Wire);
         }
         match number {
-            1 => key_at = Some(at),
+            1 => split |= key_at.replace(at).is_some(),
             2 => {
                 split |= value_at != NOWHERE;
                 value_at = at as u32;

@@ -41,7 +41,7 @@ impl<'t> Encoder<'t, '_> {
         while at <= place.last as usize && at < bytes.len() {
             let (number, wire_type) = wire::key(bytes, &mut at)?;
             if number == field.number {
-                whole.extend_from_slice(content(field, bytes, &mut at)?);
+                whole.extend_from_slice(field.content(bytes, &mut at)?);
             } else {
                 wire::skip(bytes, &mut at, number, wire_type)?;
             }
@@ -107,7 +107,7 @@ impl<'t> Encoder<'t, '_> {
                 self.nested(of, inner, depth)?;
             }
             FieldKind::Group(of) => {
-                let inner = content(field, bytes, at)?;
+                let inner = field.content(bytes, at)?;
                 self.nested(of, inner, depth)?;
             }
             FieldKind::Enum(of) => {
@@ -167,18 +167,18 @@ impl FieldTable {
         wire_type == own || (wire_type == wire::LEN && self.is_packable(own))
     }
 
+    /// The bytes of a message's content, whichever way it is framed.
+    pub(super) fn content<'b>(&self, bytes: &'b [u8], at: &mut usize) -> Result<&'b [u8]> {
+        if self.kind.wire_type() == wire::GROUP {
+            wire::group(bytes, at, self.number)
+        } else {
+            wire::delimited(bytes, at)
+        }
+    }
+
     fn is_packable(&self, own: u8) -> bool {
         let list = matches!(self.shape, Shape::Repeated | Shape::Packed);
         list && own != wire::LEN && own != wire::GROUP
-    }
-}
-
-/// The bytes of a message's content, whichever way it is framed.
-fn content<'b>(field: &FieldTable, bytes: &'b [u8], at: &mut usize) -> Result<&'b [u8]> {
-    if field.kind.wire_type() == wire::GROUP {
-        wire::group(bytes, at, field.number)
-    } else {
-        wire::delimited(bytes, at)
     }
 }
 
@@ -265,14 +265,4 @@ pub(super) fn is_default(kind: FieldKind, bytes: &[u8], at: u32) -> Result<bool>
         }
         FieldKind::Message(_) | FieldKind::Group(_) => false,
     })
-}
-
-/// Checks a value that a later one replaces: a text must be UTF-8 though nobody sees it.
-#[cold]
-pub(super) fn check_replaced(kind: FieldKind, bytes: &[u8], at: u32) -> Result {
-    if kind == FieldKind::String {
-        let text = wire::delimited(bytes, &mut (at as usize))?;
-        std::str::from_utf8(text).map_err(|_| Fail::Wire)?;
-    }
-    Ok(())
 }
