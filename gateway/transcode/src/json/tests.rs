@@ -2,7 +2,7 @@
 
 use super::{
     Style,
-    lex::{Lexer, leading_integer, number_length, plain_length},
+    lex::{Lexer, leading_integer, number_length, string::plain_length},
     names, number, time,
 };
 use crate::direct::encode::text;

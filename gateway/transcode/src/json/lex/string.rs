@@ -1,0 +1,159 @@
+//! Strings: borrowed where the text has them as they are, unescaped where it does not.
+
+use std::borrow::Cow;
+
+use super::Lexer;
+use crate::json::{JsonError, Reason};
+
+impl<'t> Lexer<'t> {
+    /// Reads a string; the caller has peeked.
+    pub(crate) fn string(&mut self) -> Result<Cow<'t, str>, JsonError> {
+        self.at += 1;
+        let start = self.at;
+        let plain = self.plain();
+        match self.byte() {
+            Some(b'"') => {
+                self.at += 1;
+                return Ok(Cow::Borrowed(plain));
+            }
+            Some(b'\\') => {}
+            Some(_) => return Err(self.malformed("a control character must be escaped")),
+            None => return Err(self.malformed("the text ends inside a string")),
+        }
+        let mut owned = self.text[start..self.at].to_owned();
+        loop {
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Cow::Owned(owned));
+                }
+                Some(b'\\') => owned.push(self.escape()?),
+                Some(_) => return Err(self.malformed("a control character must be escaped")),
+                None => return Err(self.malformed("the text ends inside a string")),
+            }
+            owned.push_str(self.plain());
+        }
+    }
+
+    /// Reads a string that has no escapes; `None`, and nothing read, when it has some. The caller has
+    /// peeked.
+    pub(crate) fn plain_string(&mut self) -> Result<Option<&'t str>, JsonError> {
+        let quote = self.at;
+        self.at += 1;
+        let plain = self.plain();
+        match self.byte() {
+            Some(b'"') => {
+                self.at += 1;
+                Ok(Some(plain))
+            }
+            Some(b'\\') => {
+                self.at = quote;
+                Ok(None)
+            }
+            Some(_) => Err(self.malformed("a control character must be escaped")),
+            None => Err(self.malformed("the text ends inside a string")),
+        }
+    }
+
+    /// Reads a string and appends its text to `out`; the caller has peeked.
+    pub(crate) fn string_into(&mut self, out: &mut Vec<u8>) -> Result<(), JsonError> {
+        self.at += 1;
+        loop {
+            out.extend_from_slice(self.plain().as_bytes());
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    let escaped = self.escape()?;
+                    out.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                Some(_) => return Err(self.malformed("a control character must be escaped")),
+                None => return Err(self.malformed("the text ends inside a string")),
+            }
+        }
+    }
+
+    /// Takes the bytes up to a quote, a backslash or a control character.
+    fn plain(&mut self) -> &'t str {
+        let start = self.at;
+        self.at += plain_length(&self.text.as_bytes()[start..]);
+        &self.text[start..self.at]
+    }
+
+    fn escape(&mut self) -> Result<char, JsonError> {
+        self.at += 1;
+        let escaped = match self.byte() {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode(),
+            Some(_) | None => return Err(self.malformed("an unknown escape")),
+        };
+        self.at += 1;
+        Ok(escaped)
+    }
+
+    fn unicode(&mut self) -> Result<char, JsonError> {
+        let start = self.at - 1;
+        let lone = || JsonError::new(Reason::Malformed, start, "a lone surrogate is not text");
+        let high = self.unit()?;
+        let code = match high {
+            0xd800..=0xdbff => {
+                if !self.text.as_bytes()[self.at..].starts_with(b"\\u") {
+                    return Err(lone());
+                }
+                self.at += 1;
+                let low = self.unit()?;
+                if !(0xdc00..=0xdfff).contains(&low) {
+                    return Err(lone());
+                }
+                0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
+            }
+            _ => high,
+        };
+        char::from_u32(code).ok_or_else(lone)
+    }
+
+    /// Reads `uXXXX`.
+    fn unit(&mut self) -> Result<u32, JsonError> {
+        let digits = self.text.as_bytes().get(self.at + 1..self.at + 5);
+        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let Some(digits) = digits else {
+            return Err(self.malformed("four hexadecimal digits are expected"));
+        };
+        let unit = digits
+            .iter()
+            .fold(0, |unit, digit| unit * 16 + char::from(*digit).to_digit(16).unwrap_or_default());
+        self.at += 5;
+        Ok(unit)
+    }
+}
+
+/// The number of bytes before a quote, a backslash or a control character, found eight at a time: a byte
+/// of a difference is zero where the bytes agree, and a subtraction borrows just there.
+pub(crate) fn plain_length(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let (words, rest) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let (quote, slash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let quote = quote.wrapping_sub(ONES) & !quote;
+        let slash = slash.wrapping_sub(ONES) & !slash;
+        let stops = (control | quote | slash) & HIGH;
+        if stops != 0 {
+            // A borrow can only mark bytes after the first true one, so the lowest mark is right.
+            return at * 8 + (stops.trailing_zeros() / 8) as usize;
+        }
+    }
+    let stop = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+    text.len() - rest.len() + rest.iter().position(stop).unwrap_or(rest.len())
+}
