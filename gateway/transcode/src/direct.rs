@@ -30,11 +30,11 @@ pub struct DirectCodec {
 }
 
 impl DirectCodec {
-    /// A codec for the messages of a pool, which it compiles, with at most `max_depth` levels of
+    /// A codec for the messages of a pool, compiled once for all codecs of it, with at most `max_depth` levels of
     /// nesting in a text.
     #[expect(clippy::needless_pass_by_value, reason = "the constructor of every codec is the same")]
     pub fn new(pool: DescriptorPool, style: Style, max_depth: usize) -> Self {
-        let tables = Arc::new(Tables::new(&pool));
+        let tables = Tables::shared(&pool);
         Self { tables, style, max_depth, ignore_unknown: false }
     }
 

@@ -8,12 +8,15 @@
 //! A message that bears the name of a well-known type but not its fields is treated as an ordinary
 //! one. Extensions have no table: their keys and numbers are unknown ones.
 
+use std::sync::Arc;
+
 use prost_reflect::DescriptorPool;
 
 use crate::json::{Style, Wkt};
 
 mod build;
 mod names;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +24,8 @@ pub(crate) use names::NameMap;
 
 /// Every message and enum of a pool.
 pub(crate) struct Tables {
+    /// What the tables were compiled from.
+    pool: DescriptorPool,
     messages: Vec<MessageTable>,
     enums: Vec<EnumTable>,
     by_name: NameMap<MessageId>,
@@ -167,6 +172,11 @@ impl Tables {
     /// the pool lacks them; see [`Tables::own`].
     pub(crate) fn new(pool: &DescriptorPool) -> Self {
         build::tables(pool)
+    }
+
+    /// The tables of a pool, shared by all who ask for the same one.
+    pub(crate) fn shared(pool: &DescriptorPool) -> Arc<Self> {
+        shared::of(pool)
     }
 
     pub(crate) fn message(&self, id: MessageId) -> &MessageTable {

@@ -50,7 +50,8 @@ pub(super) fn tables(pool: &DescriptorPool) -> Tables {
     }
     let messages = descriptors.iter().map(|descriptor| building.message(descriptor)).collect();
     let by_name = NameMap::new(building.messages.iter().map(|(name, id)| (name, *id)));
-    let mut tables = Tables { messages, enums: building.enum_tables, by_name, own };
+    let (pool, enums) = (pool.clone(), building.enum_tables);
+    let mut tables = Tables { pool, messages, enums, by_name, own };
     let misnamed: Vec<usize> = (0..tables.messages.len())
         .filter(|at| !is_genuine(&tables, &tables.messages[*at]))
         .collect();

@@ -1,5 +1,9 @@
 //! What the tables say of the standard details, whose descriptors are always at hand.
 
+use std::sync::Arc;
+
+use prost_reflect::DescriptorPool;
+
 use super::{FieldKind, NameMap, Shape, Tables, Tag};
 use crate::{json::Style, status::known};
 
@@ -22,7 +26,7 @@ fn a_field_is_found_by_number_and_by_both_names() {
 
 #[test]
 fn a_pool_without_details_gets_them_beside_its_own() {
-    let tables = Tables::new(&prost_reflect::DescriptorPool::new());
+    let tables = Tables::new(&DescriptorPool::new());
     assert!(tables.find("google.rpc.RetryInfo").is_some());
     assert!(tables.own("google.rpc.RetryInfo").is_none());
     assert!(Tables::new(known::pool()).own("google.rpc.RetryInfo").is_some());
@@ -50,4 +54,16 @@ fn names_are_found_and_others_are_not() {
     assert_eq!(map.get(b""), None);
     let map: NameMap<u8> = NameMap::new::<&str>([]);
     assert_eq!(map.get(b"any"), None);
+}
+
+#[test]
+fn codecs_of_one_pool_share_its_tables_while_one_of_them_lives() {
+    let pool = known::pool().clone();
+    let first = Tables::shared(&pool);
+    assert!(Arc::ptr_eq(&first, &Tables::shared(&pool)));
+    let other = Tables::shared(&DescriptorPool::new());
+    assert!(!Arc::ptr_eq(&first, &other));
+    let gone = Arc::downgrade(&other);
+    drop(other);
+    assert!(gone.upgrade().is_none());
 }
