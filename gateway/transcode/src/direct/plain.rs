@@ -42,13 +42,7 @@ pub(crate) fn field(
             Ok(())
         }
         FieldKind::Bytes => {
-            let part = out::open(out, tag);
-            base64(text, out)?;
-            if sparse && out::is_empty(out, &part) {
-                out::abandon(out, part, tag);
-            } else {
-                out::close(out, part);
-            }
+            base64_field(text, tag, sparse, out)?;
             Ok(())
         }
         FieldKind::Message(id) | FieldKind::Group(id) => {
@@ -238,12 +232,32 @@ pub(crate) fn map_key(
 
 /// Decodes base64 of either alphabet, padded or not, into `out`.
 pub(crate) fn base64(text: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
-    let url_safe = text.bytes().any(|byte| byte == b'-' || byte == b'_');
-    let engine = if url_safe { &URL_SAFE } else { &STANDARD };
     let start = out.len();
     out.resize(start + base64::decoded_len_estimate(text.len()), 0);
-    let decoded = engine.decode_slice(text, &mut out[start..]);
+    // A text of both alphabets is of none, so it fails twice.
+    let decoded = STANDARD
+        .decode_slice(text, &mut out[start..])
+        .or_else(|_| URL_SAFE.decode_slice(text, &mut out[start..]));
     let length = decoded.map_err(|_| "base64 is expected")?;
     out.truncate(start + length);
     Ok(())
+}
+
+/// Writes bytes from base64 with a tag; none at all are left out where `sparse` says so.
+pub(crate) fn base64_field(
+    text: &str,
+    tag: &[u8],
+    sparse: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), &'static str> {
+    // Four letters are three bytes, so the length is known before.
+    let expected = text.trim_end_matches('=').len() * 3 / 4;
+    if expected == 0 && sparse {
+        return base64(text, out);
+    }
+    out.extend_from_slice(tag);
+    out::varint(out, expected as u64);
+    let start = out.len();
+    base64(text, out)?;
+    if out.len() - start == expected { Ok(()) } else { Err("base64 is expected") }
 }

@@ -31,11 +31,21 @@ pub(crate) fn integer(text: &str) -> Result<i128, &'static str> {
     };
     let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let fraction = fraction.trim_end_matches('0');
-    let significant = format!("{whole}{fraction}");
-    let significant = significant.trim_start_matches('0');
-    let trimmed = significant.trim_end_matches('0');
-    if trimmed.is_empty() {
+    // The digits from the first to the last that is not zero, and the zeros that follow.
+    let (mut value, mut length, mut zeros) = (0_i128, 0_i64, 0_i64);
+    for digit in whole.bytes().chain(fraction.bytes()).map(|byte| byte - b'0') {
+        if digit == 0 {
+            zeros += i64::from(length > 0);
+            continue;
+        }
+        for _ in 0..zeros {
+            value = value.saturating_mul(10);
+        }
+        value = value.saturating_mul(10).saturating_add(i128::from(digit));
+        length += zeros + 1;
+        zeros = 0;
+    }
+    if length == 0 {
         return Ok(0);
     }
     let exponent: i64 = match exponent.parse() {
@@ -43,15 +53,13 @@ pub(crate) fn integer(text: &str) -> Result<i128, &'static str> {
         Ok(_) | Err(_) if exponent.starts_with('-') => return Err("a whole number is expected"),
         Ok(_) | Err(_) => return Err(TOO_LARGE),
     };
-    let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
-    let scale = exponent - length(fraction) + (length(significant) - length(trimmed));
+    let scale = exponent + zeros - i64::try_from(fraction.len()).unwrap_or(i64::MAX);
     if scale < 0 {
         return Err("a whole number is expected");
     }
-    if length(trimmed) + scale > 20 {
+    if length + scale > 20 {
         return Err(TOO_LARGE);
     }
-    let value: i128 = trimmed.parse().map_err(|_| TOO_LARGE)?;
     let power = u32::try_from(scale).map_err(|_| TOO_LARGE)?;
     let value = value * 10_i128.pow(power);
     Ok(if negative { -value } else { value })

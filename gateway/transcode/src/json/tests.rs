@@ -26,6 +26,12 @@ fn integers_are_exact_in_any_notation() {
     check("123456789012345678901", None);
     check("1e100", None);
     check("1e99999999999999999999", None);
+    check("1000000000000000000000000000000e-12", Some(1_000_000_000_000_000_000));
+    check("123456789000000000000000000000000000000000000000000e-41", Some(1_234_567_890));
+    check("1234567890000000000000000000000000000000000000000001e-41", None);
+    check("0.000000000000000000000000000000000000000000012e44", None);
+    check("0.000000000000000000000000000000000000000000012e45", Some(12));
+    check("99999999999999999999999999999999999999999999999999", None);
     check("1e-99999999999999999999", None);
     check("1.5", None);
     check("10e-2", None);
@@ -180,7 +186,7 @@ fn the_tokenizer_never_panics_on_broken_text() {
 
 #[test]
 fn plain_text_ends_at_what_needs_a_look_wherever_that_stands() {
-    for length in 0..40 {
+    for length in (0..40).chain([60, 63, 64, 65, 71, 72, 127, 128, 129, 191, 192, 200, 300]) {
         for stop in [b'"', b'\\', 0, 0x1f] {
             for filler in [b' ', b'!', b'#', b'[', b']', b'~', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
                 let mut text = vec![filler; length];

@@ -107,13 +107,8 @@ impl<'c> Decoder<'_, 'c, '_> {
                 self.expect(Next::String)?;
                 let offset = self.lex.offset();
                 let text = self.lex.string()?;
-                let part = out::open(self.out, tag);
-                plain::base64(&text, self.out).map_err(|text| JsonError::invalid(offset, text))?;
-                if sparse && out::is_empty(self.out, &part) {
-                    out::abandon(self.out, part, tag);
-                } else {
-                    out::close(self.out, part);
-                }
+                plain::base64_field(&text, tag, sparse, self.out)
+                    .map_err(|text| JsonError::invalid(offset, text))?;
             }
             FieldKind::Double
             | FieldKind::Float

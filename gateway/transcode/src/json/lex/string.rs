@@ -58,17 +58,26 @@ impl<'t> Lexer<'t> {
     /// Reads a string and appends its text to `out`; the caller has peeked.
     pub(crate) fn string_into(&mut self, out: &mut Vec<u8>) -> Result<(), JsonError> {
         self.at += 1;
+        let text = self.text.as_bytes();
         loop {
-            out.extend_from_slice(self.plain().as_bytes());
+            let start = self.at;
+            self.at += plain_length(&text[start..]);
+            out.extend_from_slice(&text[start..self.at]);
             match self.byte() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
                 }
-                Some(b'\\') => {
-                    let escaped = self.escape()?;
-                    out.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
-                }
+                Some(b'\\') => match text.get(self.at + 1).and_then(|byte| simple(*byte)) {
+                    Some(escaped) => {
+                        out.push(escaped);
+                        self.at += 2;
+                    }
+                    None => {
+                        let escaped = self.escape()?;
+                        out.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
+                    }
+                },
                 Some(_) => return Err(self.malformed("a control character must be escaped")),
                 None => return Err(self.malformed("the text ends inside a string")),
             }
@@ -84,20 +93,14 @@ impl<'t> Lexer<'t> {
 
     fn escape(&mut self) -> Result<char, JsonError> {
         self.at += 1;
-        let escaped = match self.byte() {
-            Some(b'"') => '"',
-            Some(b'\\') => '\\',
-            Some(b'/') => '/',
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode(),
-            Some(_) | None => return Err(self.malformed("an unknown escape")),
-        };
-        self.at += 1;
-        Ok(escaped)
+        match self.byte() {
+            Some(b'u') => self.unicode(),
+            Some(byte) if let Some(escaped) = simple(byte) => {
+                self.at += 1;
+                Ok(char::from(escaped))
+            }
+            Some(_) | None => Err(self.malformed("an unknown escape")),
+        }
     }
 
     fn unicode(&mut self) -> Result<char, JsonError> {
@@ -136,9 +139,47 @@ impl<'t> Lexer<'t> {
     }
 }
 
-/// The number of bytes before a quote, a backslash or a control character, found eight at a time: a byte
-/// of a difference is zero where the bytes agree, and a subtraction borrows just there.
+/// What a backslash and a letter stand for, but for `u`.
+fn simple(letter: u8) -> Option<u8> {
+    Some(match letter {
+        b'"' | b'\\' | b'/' => letter,
+        b'b' => 0x8,
+        b'f' => 0xc,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        _ => return None,
+    })
+}
+
+/// The number of bytes before a quote, a backslash or a control character: eight at a time, and many
+/// at a time once a string turns out to be long.
 pub(crate) fn plain_length(text: &[u8]) -> usize {
+    const SHORT: usize = 64;
+    const BLOCK: usize = 64;
+    let short = text.len().min(SHORT);
+    let mut length = word_by_word(&text[..short]);
+    if length < short {
+        return length;
+    }
+    let (blocks, _) = text[short..].as_chunks::<BLOCK>();
+    for block in blocks {
+        // Without branches, which compiles to comparisons of whole registers.
+        let stops = block.iter().fold(false, |stops, byte| stops | is_stop(*byte));
+        if stops {
+            break;
+        }
+        length += BLOCK;
+    }
+    length + word_by_word(&text[length..])
+}
+
+fn is_stop(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+}
+
+/// A byte of a difference is zero where the bytes agree, and a subtraction borrows just there.
+fn word_by_word(text: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES * 0x80;
     let (words, rest) = text.as_chunks::<8>();
@@ -154,6 +195,6 @@ pub(crate) fn plain_length(text: &[u8]) -> usize {
             return at * 8 + (stops.trailing_zeros() / 8) as usize;
         }
     }
-    let stop = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
-    text.len() - rest.len() + rest.iter().position(stop).unwrap_or(rest.len())
+    let stop = rest.iter().position(|byte| is_stop(*byte));
+    text.len() - rest.len() + stop.unwrap_or(rest.len())
 }
