@@ -200,6 +200,25 @@ fn plain_text_ends_at_what_needs_a_look_wherever_that_stands() {
 }
 
 #[test]
+fn escapes_are_undone_wherever_they_stand() {
+    for before in 0..20 {
+        for after in 0..20 {
+            for (escape, meaning) in
+                [("\\n", "\n"), ("\\\"", "\""), ("\\u00e9", "é"), ("\\/\\\\", "/\\")]
+            {
+                let (before, after) = ("a".repeat(before), "é".repeat(after));
+                let text = format!("\"{before}{escape}{after}\"");
+                let expected = format!("{before}{meaning}{after}");
+                let mut out = Vec::new();
+                Lexer::new(text.as_bytes(), 1).unwrap().string_into(&mut out).unwrap();
+                assert_eq!(String::from_utf8(out).unwrap(), expected);
+                assert_eq!(Lexer::new(text.as_bytes(), 1).unwrap().string().unwrap(), expected);
+            }
+        }
+    }
+}
+
+#[test]
 fn short_decimals_are_read_as_exactly_as_long_ones() {
     for whole in (0..2_000_000_000_u64).step_by(7_654_321) {
         for fraction in ["", ".0", ".1", ".25", ".37", ".000001", ".999999", ".1234567"] {
