@@ -4,22 +4,31 @@
 //! a body that names a path field with another value is refused, and so is a query parameter for a
 //! field of the path or the body. So the address that was authorised is the one that is acted on.
 //!
+//! All of it is written straight onto the wire: the body first, then the rest behind it. That is one
+//! message, because a decoder takes the last of several values and merges the parts of a message.
+//!
 //! By field name and type alone, and for every service alike: `Idempotency-Key` fills `request_id`,
 //! `If-Match` fills `etag`, and on PUT and PATCH the keys of the body fill an absent `update_mask`.
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
+use prost_reflect::FieldDescriptor;
 
 use crate::{
-    JsonStyle, Route, Routes,
-    codec::Seen,
-    json::scalar,
+    Route, Routes,
+    direct::{
+        DirectCodec,
+        decode::{self, Seen},
+        out, plain,
+    },
+    frames,
     routes::{BodyRule, MaskPlan, PathField},
     status::Refusal,
+    tables::{FieldKind, FieldTable, MessageId, MessageTable, Shape, Tables},
 };
 
 mod query;
+mod wire;
 
 use query::Binder;
 pub(crate) use query::MAX_QUERY;
@@ -47,211 +56,298 @@ pub(crate) enum Content {
     Raw(String),
 }
 
-/// Puts the request message together.
-pub(crate) fn request(parts: Parts<'_>) -> Result<DynamicMessage, Refusal> {
-    let plan = &parts.route.plan;
-    let mut message = DynamicMessage::new(plan.input.clone());
+/// The request message as far as it is written.
+struct Draft<'r> {
+    codec: &'r DirectCodec,
+    id: MessageId,
+    of: &'r MessageTable,
+    /// The place of the frame's prefix, then the message.
+    framed: Vec<u8>,
+}
+
+/// Puts the request message together and gives it framed for gRPC.
+pub(crate) fn request(parts: Parts<'_>) -> Result<Bytes, Refusal> {
     let Parts { routes, route, captures, query, headers, body, content } = parts;
-    let style = routes.options().json;
+    let mut draft = Draft::new(routes, route, body.len() + query.len())?;
     let form = (content == Content::Form).then(|| body.clone());
 
-    let seen = read_body(routes, route, &mut message, body, content)?;
+    let seen = draft.body(route, &body, content)?;
     for (field, text) in route.bound().iter().zip(captures) {
-        path(&mut message, field, text, &seen, style)?;
+        draft.path(field, text, &seen)?;
     }
 
-    let mut binder = Binder::new(&mut message, route, routes.options());
-    if let Some(form) = form {
-        let text = std::str::from_utf8(&form)
-            .map_err(|_| Refusal::field("INVALID_VALUE", "", "the form is not UTF-8"))?;
-        binder.form(text, captures)?;
+    if form.is_some() || !query.is_empty() {
+        let mut binder = Binder::new(&mut draft, route, routes.options());
+        if let Some(form) = form {
+            let text = std::str::from_utf8(&form)
+                .map_err(|_| Refusal::field("INVALID_VALUE", "", "the form is not UTF-8"))?;
+            binder.form(text, captures)?;
+        }
+        binder.query(query)?;
     }
-    binder.query(query)?;
 
-    idempotency_key(&mut message, route, headers)?;
-    if_match(&mut message, route, headers)?;
-    if let Some(mask) = &plan.mask
-        && !message.has_field(&mask.field)
+    draft.idempotency_key(route, headers)?;
+    draft.if_match(route, headers)?;
+    if let Some(mask) = &route.plan.mask
+        && draft.value(std::slice::from_ref(&mask.field)).is_none()
     {
-        update_mask(&mut message, mask, &seen);
+        draft.update_mask(mask, &seen);
     }
-    Ok(message)
+    Ok(frames::framed(draft.framed))
 }
 
-/// Reads the body into the message and tells which fields it names, where somebody needs that.
-fn read_body(
-    routes: &Routes,
-    route: &Route,
-    message: &mut DynamicMessage,
-    body: Bytes,
-    content: Content,
-) -> Result<Seen, Refusal> {
-    let blank = body.iter().all(u8::is_ascii_whitespace);
-    let note =
-        route.plan.mask.is_some() || route.bound().iter().any(|field| field.in_body.is_some());
-    match (route.body(), content) {
-        (BodyRule::None, _) if blank || body.trim_ascii() == b"{}" => Ok(Seen::default()),
-        (BodyRule::None, _) => {
-            let text = "this operation takes no body: its fields go into the path and the query";
-            Err(Refusal::field("UNEXPECTED_BODY", "", text))
+// === impl Draft ===
+
+impl<'r> Draft<'r> {
+    fn new(routes: &'r Routes, route: &Route, size: usize) -> Result<Self, Refusal> {
+        let codec = routes.codec();
+        let id = codec.tables.own(route.plan.input.full_name()).ok_or_else(unknown_input)?;
+        let mut framed = Vec::with_capacity(frames::PREFIX + size + 64);
+        framed.resize(frames::PREFIX, 0);
+        Ok(Self { codec, id, of: codec.tables.message(id), framed })
+    }
+
+    fn tables(&self) -> &'r Tables {
+        &self.codec.tables
+    }
+
+    fn message(&self) -> &[u8] {
+        &self.framed[frames::PREFIX..]
+    }
+
+    /// The table of a field of the request message.
+    fn field(&self, field: &FieldDescriptor) -> Result<&'r FieldTable, Refusal> {
+        self.of.field_of_number(field.number()).ok_or_else(unknown_input)
+    }
+
+    /// The tables of a chain of fields, which begins at the request message.
+    fn chain(&self, fields: &[FieldDescriptor]) -> Vec<&'r FieldTable> {
+        let mut chain = Vec::with_capacity(fields.len());
+        let mut of = Some(self.of);
+        for field in fields {
+            let Some(table) = of.and_then(|of| of.field_of_number(field.number())) else { break };
+            of = message_of(table).map(|id| self.tables().message(id));
+            chain.push(table);
         }
-        (BodyRule::All, Content::Raw(content_type)) => {
-            raw(message, content_type, body);
-            Ok(Seen::default())
-        }
-        (BodyRule::Field(field), Content::Raw(content_type)) => {
-            if let Some(inner) = message.get_field_mut(field).as_message_mut() {
-                raw(inner, content_type, body);
+        chain
+    }
+
+    /// The bytes of the value at the end of a chain of fields, as far as the message is written.
+    fn value(&self, fields: &[FieldDescriptor]) -> Option<&[u8]> {
+        wire::last(self.message(), fields)
+    }
+
+    /// Writes a value at the end of a chain of message fields.
+    fn set<T>(
+        &mut self,
+        chain: &[&FieldTable],
+        write: impl FnOnce(&FieldTable, &mut Vec<u8>) -> T,
+    ) -> Option<T> {
+        within(&mut self.framed, chain, write)
+    }
+
+    /// Reads the body and tells which fields it names, where somebody needs that.
+    fn body(&mut self, route: &Route, body: &Bytes, content: Content) -> Result<Seen, Refusal> {
+        let blank = body.iter().all(u8::is_ascii_whitespace);
+        let note =
+            route.plan.mask.is_some() || route.bound().iter().any(|field| field.in_body.is_some());
+        match (route.body(), content) {
+            (BodyRule::None, _) if blank || body.trim_ascii() == b"{}" => {}
+            (BodyRule::None, _) => {
+                let text =
+                    "this operation takes no body: its fields go into the path and the query";
+                return Err(Refusal::field("UNEXPECTED_BODY", "", text));
             }
-            Ok(Seen::default())
+            (BodyRule::All, Content::Raw(content_type)) => {
+                raw(&mut self.framed, &content_type, body);
+            }
+            (BodyRule::Field(field), Content::Raw(content_type)) => {
+                let table = self.field(field)?;
+                let part = out::open(&mut self.framed, table.tag.bytes());
+                raw(&mut self.framed, &content_type, body);
+                out::close(&mut self.framed, part);
+            }
+            (BodyRule::All | BodyRule::Field(_), Content::Form) => {}
+            (BodyRule::All, Content::Json) if blank => {}
+            (BodyRule::All, Content::Json) => {
+                return decode::message(self.codec, self.id, body, note, &mut self.framed)
+                    .map_err(|error| Refusal::json(&error, body, ""));
+            }
+            (BodyRule::Field(field), Content::Json) => {
+                return self.body_field(field, body, blank, note);
+            }
         }
-        (BodyRule::All | BodyRule::Field(_), Content::Form) => Ok(Seen::default()),
-        (BodyRule::All, Content::Json) if blank => Ok(Seen::default()),
-        (BodyRule::All, Content::Json) => {
-            let read = routes.codec().read(&route.plan.input, &body, note);
-            let (read, noted) = read.map_err(|error| Refusal::json(&error, &body, ""))?;
-            *message = read;
-            Ok(noted.0)
-        }
-        (BodyRule::Field(field), Content::Json) if blank => {
-            if !matches!(field.kind(), Kind::Message(_)) || field.is_list() || field.is_map() {
+        Ok(Seen::default())
+    }
+
+    /// Reads a body that is the value of one field.
+    fn body_field(
+        &mut self,
+        field: &FieldDescriptor,
+        body: &Bytes,
+        blank: bool,
+        note: bool,
+    ) -> Result<Seen, Refusal> {
+        let table = self.field(field)?;
+        if blank {
+            if table.shape != Shape::Singular || message_of(table).is_none() {
                 return Err(Refusal::field("INVALID_VALUE", field.name(), "a body is expected"));
             }
-            message.get_field_mut(field);
-            Ok(Seen::default())
+            empty(&mut self.framed, table);
+            return Ok(Seen::default());
         }
-        (BodyRule::Field(field), Content::Json) => {
-            let read = routes.codec().read_field(field, &body, note);
-            let (value, noted) =
-                read.map_err(|error| Refusal::json(&error, &body, field.name()))?;
-            match value {
-                Some(value) => message.set_field(field, value),
-                None => {
-                    let text = "null is not a value";
-                    return Err(Refusal::field("INVALID_VALUE", field.name(), text));
-                }
+        let read = decode::field(self.codec, table, body, note, &mut self.framed);
+        let seen = read.map_err(|error| Refusal::json(&error, body, field.name()))?;
+        seen.ok_or_else(|| Refusal::field("INVALID_VALUE", field.name(), "null is not a value"))
+    }
+
+    /// Binds a path variable; a body that says otherwise is refused.
+    fn path(&mut self, field: &PathField, text: &str, seen: &Seen) -> Result<(), Refusal> {
+        let (tables, style) = (self.tables(), self.codec.style);
+        let chain = self.chain(&field.fields);
+        let named = field.in_body.as_deref().is_some_and(|path| seen.has(path));
+        let before = self.framed.len();
+        let written =
+            self.set(&chain, |leaf, out| plain::field(tables, leaf, text, style, true, out));
+        written
+            .unwrap_or(Ok(()))
+            .map_err(|description| Refusal::field("INVALID_VALUE", &field.path, description))?;
+        if named {
+            let (body, path) = self.framed.split_at(before);
+            let body = wire::last(&body[frames::PREFIX..], &field.fields);
+            if body != wire::last(path, &field.fields) {
+                let text = "the body disagrees with the path";
+                return Err(Refusal::field("DISAGREEMENT", &field.path, text));
             }
-            Ok(noted.0)
+            // Said twice is said once.
+            self.framed.truncate(before);
+        }
+        Ok(())
+    }
+
+    /// `Idempotency-Key` is `request_id`, unless the caller gave that.
+    fn idempotency_key(&mut self, route: &Route, headers: &HeaderMap) -> Result<(), Refusal> {
+        let (Some(field), Some(key)) = (&route.plan.request_id, headers.get("idempotency-key"))
+        else {
+            return Ok(());
+        };
+        if self.value(std::slice::from_ref(field)).is_some_and(|given| !given.is_empty()) {
+            return Ok(());
+        }
+        let key =
+            key.to_str().ok().map(str::trim).filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
+        let Some(key) = key else {
+            let text = "the key is 1 to 255 characters of printable ASCII";
+            return Err(Refusal::field("INVALID_VALUE", "Idempotency-Key", text));
+        };
+        let table = self.field(field)?;
+        out::bytes(&mut self.framed, table.tag.bytes(), key.as_bytes());
+        Ok(())
+    }
+
+    /// `If-Match` is the etag that the resource must have; `*` asks for nothing more than existence.
+    fn if_match(&mut self, route: &Route, headers: &HeaderMap) -> Result<(), Refusal> {
+        let (Some(fields), Some(value)) = (&route.plan.etag, headers.get(header::IF_MATCH)) else {
+            return Ok(());
+        };
+        let wrong = |text: &str| Refusal::field("INVALID_VALUE", "If-Match", text);
+        let value = value.to_str().map_err(|_| wrong("an entity tag is expected"))?.trim();
+        if value == "*" {
+            return Ok(());
+        }
+        let tag = value.strip_prefix("W/").unwrap_or(value);
+        if tag.is_empty() || tag.trim_matches('"').contains('"') {
+            return Err(wrong("one entity tag is expected"));
+        }
+        let given = self.value(fields).and_then(|given| std::str::from_utf8(given).ok());
+        let given = given.filter(|given| !given.is_empty());
+        if given.is_some_and(|given| given.trim_matches('"') != tag.trim_matches('"')) {
+            let text = "the etag in the request disagrees with the header";
+            return Err(Refusal::field("DISAGREEMENT", "If-Match", text));
+        }
+        let chain = self.chain(fields);
+        self.set(&chain, |leaf, out| out::bytes(out, leaf.tag.bytes(), tag.as_bytes()));
+        Ok(())
+    }
+
+    /// Makes the mask from the fields that the body names, so that `{"description": ""}` clears it.
+    fn update_mask(&mut self, plan: &MaskPlan, seen: &Seen) {
+        let chain = self.chain(std::slice::from_ref(&plan.field));
+        self.set(&chain, |mask, out| {
+            let part = out::open(out, mask.tag.bytes());
+            let mut previous = "";
+            for seen in seen.paths() {
+                let path = match plan.nested {
+                    true => seen.path,
+                    false => seen.path.split('.').next().unwrap_or_default(),
+                };
+                let excluded = |excluded: &String| {
+                    let rest = path.strip_prefix(excluded.as_str());
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                };
+                // A text names no field twice, so only the parts of one field can give equal paths.
+                if !path.is_empty() && path != previous && !plan.excluded.iter().any(excluded) {
+                    out::bytes(out, &[0x0a], path.as_bytes());
+                }
+                previous = path;
+            }
+            out::close(out, part);
+        });
+    }
+}
+
+/// The message that a field holds.
+fn message_of(field: &FieldTable) -> Option<MessageId> {
+    if let FieldKind::Message(id) | FieldKind::Group(id) = field.kind { Some(id) } else { None }
+}
+
+/// Writes the parents of the last field of a chain around what `write` gives for that.
+fn within<T>(
+    out: &mut Vec<u8>,
+    chain: &[&FieldTable],
+    write: impl FnOnce(&FieldTable, &mut Vec<u8>) -> T,
+) -> Option<T> {
+    let (leaf, parents) = chain.split_last()?;
+    let mut open = Vec::with_capacity(parents.len());
+    for parent in parents {
+        if matches!(parent.kind, FieldKind::Group(_)) {
+            out.extend_from_slice(parent.tag.bytes());
+            open.push(None);
+        } else {
+            open.push(Some(out::open(out, parent.tag.bytes())));
+        }
+    }
+    let written = write(leaf, out);
+    for (parent, part) in parents.iter().zip(open).rev() {
+        match part {
+            Some(part) => out::close(out, part),
+            None => out.extend_from_slice(parent.end.bytes()),
+        }
+    }
+    Some(written)
+}
+
+/// Writes a message that is present and empty.
+fn empty(out: &mut Vec<u8>, field: &FieldTable) {
+    if matches!(field.kind, FieldKind::Group(_)) {
+        out.extend_from_slice(field.tag.bytes());
+        out.extend_from_slice(field.end.bytes());
+    } else {
+        out::bytes(out, field.tag.bytes(), b"");
+    }
+}
+
+/// Writes the content of a `google.api.HttpBody`.
+fn raw(out: &mut Vec<u8>, content_type: &str, data: &[u8]) {
+    for (tag, value) in [(0x0a, content_type.as_bytes()), (0x12, data)] {
+        if !value.is_empty() {
+            out::bytes(out, &[tag], value);
         }
     }
 }
 
-/// Fills a `google.api.HttpBody`.
-fn raw(message: &mut DynamicMessage, content_type: String, data: Bytes) {
-    message.set_field_by_number(1, Value::String(content_type));
-    message.set_field_by_number(2, Value::Bytes(data));
-}
-
-/// Binds a path variable; a body that says otherwise is refused.
-fn path(
-    message: &mut DynamicMessage,
-    field: &PathField,
-    text: &str,
-    seen: &Seen,
-    style: JsonStyle,
-) -> Result<(), Refusal> {
-    let leaf = field.fields.last().expect("a field path has a field");
-    let value = scalar::parse(&leaf.kind(), text, style)
-        .map_err(|description| Refusal::field("INVALID_VALUE", &field.path, description))?;
-    if field.in_body.as_deref().is_some_and(|path| seen.has(path))
-        && get(message, &field.fields).as_ref() != Some(&value)
-    {
-        let text = "the body disagrees with the path";
-        return Err(Refusal::field("DISAGREEMENT", &field.path, text));
-    }
-    set(message, &field.fields, value);
-    Ok(())
-}
-
-/// The value at the end of a chain of fields; unset parts give defaults.
-fn get(message: &DynamicMessage, fields: &[FieldDescriptor]) -> Option<Value> {
-    let (first, rest) = fields.split_first()?;
-    let value = message.get_field(first);
-    if rest.is_empty() {
-        return Some(value.into_owned());
-    }
-    get(value.as_message()?, rest)
-}
-
-/// Sets the value at the end of a chain of message fields.
-pub(crate) fn set(message: &mut DynamicMessage, fields: &[FieldDescriptor], value: Value) {
-    let Some((first, rest)) = fields.split_first() else { return };
-    if rest.is_empty() {
-        message.set_field(first, value);
-    } else if let Some(inner) = message.get_field_mut(first).as_message_mut() {
-        set(inner, rest, value);
-    }
-}
-
-/// `Idempotency-Key` is `request_id`, unless the caller gave that.
-fn idempotency_key(
-    message: &mut DynamicMessage,
-    route: &Route,
-    headers: &HeaderMap,
-) -> Result<(), Refusal> {
-    let (Some(field), Some(key)) = (&route.plan.request_id, headers.get("idempotency-key")) else {
-        return Ok(());
-    };
-    let given = message.get_field(field).as_str().is_some_and(|given| !given.is_empty());
-    if given {
-        return Ok(());
-    }
-    let key =
-        key.to_str().ok().map(str::trim).filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
-    let Some(key) = key else {
-        let text = "the key is 1 to 255 characters of printable ASCII";
-        return Err(Refusal::field("INVALID_VALUE", "Idempotency-Key", text));
-    };
-    message.set_field(field, Value::String(key.to_owned()));
-    Ok(())
-}
-
-/// `If-Match` is the etag that the resource must have; `*` asks for nothing more than existence.
-fn if_match(
-    message: &mut DynamicMessage,
-    route: &Route,
-    headers: &HeaderMap,
-) -> Result<(), Refusal> {
-    let (Some(fields), Some(value)) = (&route.plan.etag, headers.get(header::IF_MATCH)) else {
-        return Ok(());
-    };
-    let wrong = |text: &str| Refusal::field("INVALID_VALUE", "If-Match", text);
-    let value = value.to_str().map_err(|_| wrong("an entity tag is expected"))?.trim();
-    if value == "*" {
-        return Ok(());
-    }
-    let tag = value.strip_prefix("W/").unwrap_or(value);
-    if tag.is_empty() || tag.trim_matches('"').contains('"') {
-        return Err(wrong("one entity tag is expected"));
-    }
-    let given = get(message, fields);
-    let given = given.as_ref().and_then(Value::as_str).filter(|given| !given.is_empty());
-    if given.is_some_and(|given| given.trim_matches('"') != tag.trim_matches('"')) {
-        let text = "the etag in the request disagrees with the header";
-        return Err(Refusal::field("DISAGREEMENT", "If-Match", text));
-    }
-    set(message, fields, Value::String(tag.to_owned()));
-    Ok(())
-}
-
-/// Makes the mask from the fields that the body names, so that `{"description": ""}` clears it.
-fn update_mask(message: &mut DynamicMessage, plan: &MaskPlan, seen: &Seen) {
-    let mut paths: Vec<Value> = Vec::new();
-    for seen in seen.paths() {
-        let path = match plan.nested {
-            true => seen.path.as_str(),
-            false => seen.path.split('.').next().unwrap_or_default(),
-        };
-        let excluded = |excluded: &String| {
-            let rest = path.strip_prefix(excluded.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        let path_value = Value::String(path.to_owned());
-        if !path.is_empty() && !plan.excluded.iter().any(excluded) && !paths.contains(&path_value) {
-            paths.push(path_value);
-        }
-    }
-    if let Some(mask) = message.get_field_mut(&plan.field).as_message_mut() {
-        mask.set_field_by_number(1, Value::List(paths));
-    }
+/// A route is built from the pool that its tables are compiled from, so this is never seen.
+fn unknown_input() -> Refusal {
+    let message = "the request's message is not among the descriptors";
+    Refusal::of_code(crate::status::known::INTERNAL, "MALFORMED_ROUTE", message)
 }

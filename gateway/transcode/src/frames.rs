@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body as _;
 use percent_encoding::percent_decode;
@@ -17,12 +17,13 @@ use prost::Message;
 
 use crate::{
     Body,
-    json::scalar,
+    direct::plain,
     status::{Refusal, Status, known},
     wire,
 };
 
-const PREFIX: usize = 5;
+/// The length of what stands before each message: a flag and the length.
+pub(crate) const PREFIX: usize = 5;
 
 /// The messages of an answer.
 pub(crate) struct Frames {
@@ -38,14 +39,15 @@ pub(crate) enum Event {
     End(Status, HeaderMap),
 }
 
-/// Puts the prefix before a message.
-pub(crate) fn frame(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut buffer = BytesMut::with_capacity(PREFIX + length);
-    buffer.put_u8(0);
-    buffer.put_u32(u32::try_from(length).expect("a request is bounded far below 4 GiB"));
-    message.encode(&mut buffer).expect("BytesMut grows as needed");
-    buffer.freeze()
+/// Fills in the prefix of a message that was written behind [`PREFIX`] bytes.
+pub(crate) fn framed(mut buffer: Vec<u8>) -> Bytes {
+    let length = buffer.len().saturating_sub(PREFIX);
+    let length = u32::try_from(length).expect("a request is bounded far below 4 GiB");
+    if let Some(prefix) = buffer.first_chunk_mut::<PREFIX>() {
+        prefix[0] = 0;
+        prefix[1..].copy_from_slice(&length.to_be_bytes());
+    }
+    buffer.into()
 }
 
 impl Frames {
@@ -134,7 +136,9 @@ pub(crate) fn status(headers: &HeaderMap) -> Option<Status> {
     let details = headers.get("grpc-status-details-bin").and_then(|details| {
         // A header that was joined from several holds a comma; the first value is meant.
         let first = details.to_str().ok()?.split(',').next()?.trim().to_owned();
-        scalar::base64(&first).ok()
+        let mut decoded = Vec::new();
+        plain::base64(&first, &mut decoded).ok()?;
+        Some(Bytes::from(decoded))
     });
     let details = details.unwrap_or_default();
     if let Ok(inner) = wire::RpcStatus::decode(details.clone())

@@ -15,6 +15,9 @@ const TIMEOUT: &str = "x-request-timeout";
 /// The response header by which a service chooses another success status.
 pub(crate) const HTTP_CODE: &str = "x-http-code";
 
+/// The longest `content-disposition` that is passed on, in bytes.
+const MAX_DISPOSITION: usize = 1024;
+
 /// Headers of one connection, never of the call.
 const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
@@ -55,8 +58,9 @@ pub(crate) fn forwarded(headers: &HeaderMap) -> Result<HeaderMap, Refusal> {
     Ok(metadata)
 }
 
-/// Adds custom metadata of an answer to the headers that go out, without replacing any.
-pub(crate) fn pass_out(metadata: &HeaderMap, headers: &mut HeaderMap) {
+/// Adds custom metadata of an answer to the headers that go out, without replacing any. How raw bytes
+/// are to be saved is for the service to say, so with them `content-disposition` passes too.
+pub(crate) fn pass_out(metadata: &HeaderMap, headers: &mut HeaderMap, raw: bool) {
     let listed = listed(metadata);
     let taken: HashSet<HeaderName> = headers.keys().cloned().collect();
     for (name, value) in metadata {
@@ -71,6 +75,58 @@ pub(crate) fn pass_out(metadata: &HeaderMap, headers: &mut HeaderMap) {
             headers.append(name, value.clone());
         }
     }
+    // Several are none: clients disagree on which of them counts.
+    let mut dispositions = metadata.get_all(header::CONTENT_DISPOSITION).iter();
+    if let (true, Some(value), None) = (raw, dispositions.next(), dispositions.next())
+        && !taken.contains(&header::CONTENT_DISPOSITION)
+        && is_disposition(value.as_bytes())
+    {
+        headers.insert(header::CONTENT_DISPOSITION, value.clone());
+    }
+}
+
+/// Whether a value is a `Content-Disposition` as RFC 6266 writes it: a word, then parameters whose
+/// values are words or closed quotations. Names of files come from users: what a client could read in
+/// two ways does not leave.
+fn is_disposition(value: &[u8]) -> bool {
+    let word = |bytes: &[u8]| {
+        let length = bytes.iter().take_while(|byte| is_word(**byte)).count();
+        (length > 0).then_some(length)
+    };
+    if value.len() > MAX_DISPOSITION {
+        return false;
+    }
+    let Some(length) = word(value) else { return false };
+    let mut rest = value[length..].trim_ascii();
+    while let Some(parameter) = rest.strip_prefix(b";") {
+        let parameter = parameter.trim_ascii_start();
+        let Some(length) = word(parameter) else { return false };
+        let Some(text) = parameter[length..].strip_prefix(b"=") else { return false };
+        let length = if text.first() == Some(&b'"') { quotation(text) } else { word(text) };
+        let Some(length) = length else { return false };
+        rest = text[length..].trim_ascii_start();
+    }
+    rest.is_empty()
+}
+
+/// The length of the quotation at the beginning of a text, if it is closed and printable.
+fn quotation(text: &[u8]) -> Option<usize> {
+    let mut escaped = false;
+    for (at, byte) in text.iter().enumerate().skip(1) {
+        match byte {
+            _ if !(0x20..=0x7e).contains(byte) => return None,
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether a byte is of a token (RFC 9110), where percent signs encode what is not ASCII.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The names that `Connection` declares to be of the connection.

@@ -1,6 +1,6 @@
-//! JSON as protobuf defines it, in the product's style and in the canonical one.
+//! JSON as protobuf defines it, in the product's style and in the canonical one: what needs no schema.
 //!
-//! The tokenizer, the walk and the well-known types are our own, because the caller is owed what a
+//! The tokenizer, the numbers, times and names are our own, and so is the walk (see `direct`), because the caller is owed what a
 //! general JSON library does not give: the path of the field and the byte offset in every error,
 //! duplicate keys refused (also when one field is named in two ways), a depth limit, and the corner
 //! cases of ProtoJSON. What goes wrong here is always the caller's fault when decoding and the
@@ -8,17 +8,13 @@
 
 use std::fmt;
 
-use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_reflect::MessageDescriptor;
 
-pub(crate) mod decode;
-pub(crate) mod encode;
 pub(crate) mod lex;
 pub(crate) mod names;
 pub use names::enum_word;
 pub(crate) mod number;
-pub(crate) mod scalar;
 pub(crate) mod time;
-mod wkt;
 
 #[cfg(test)]
 mod tests;
@@ -32,15 +28,6 @@ pub enum Style {
     Product,
     /// ProtoJSON as its guide defines it.
     Canonical,
-}
-
-/// What decoding and encoding need besides the message.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    pub(crate) pool: DescriptorPool,
-    pub(crate) style: Style,
-    pub(crate) max_depth: usize,
-    pub(crate) ignore_unknown: bool,
 }
 
 /// The kind of a [`JsonError`], which becomes the `ErrorInfo.reason`.
@@ -79,6 +66,11 @@ struct Detail {
 // === impl JsonError ===
 
 impl JsonError {
+    /// An error for a value that does not fit: for codecs of another make than this crate's.
+    pub fn at(path: impl Into<String>, offset: usize, message: impl Into<String>) -> Self {
+        Self::invalid(offset, message).under(&path.into())
+    }
+
     pub(crate) fn new(reason: Reason, offset: usize, message: impl Into<String>) -> Self {
         Self(Box::new(Detail { reason, path: String::new(), offset, message: message.into() }))
     }

@@ -12,6 +12,7 @@
 
 mod bind;
 mod codec;
+mod direct;
 mod frames;
 mod headers;
 mod json;
@@ -21,10 +22,12 @@ mod service;
 mod status;
 mod stream;
 mod suggest;
+mod tables;
 mod template;
 mod wire;
 
-pub use codec::{Codec, CodecError, DynamicCodec};
+pub use codec::{Codec, CodecError};
+pub use direct::DirectCodec;
 pub use json::{JsonError, Style as JsonStyle, enum_word};
 pub use options::Options;
 pub use routes::{BodyRule, Found, Route, RouteErrors, Routes, RoutesBuilder};

@@ -22,7 +22,8 @@ pub struct Options {
     /// The full name of an `int32` extension of `google.protobuf.MethodOptions` that declares the HTTP
     /// status of success (2xx). When the pool lacks it, every success is 200.
     pub success_status: Option<String>,
-    /// How long an event stream may be silent before a comment is sent to keep it open.
+    /// How long an event stream may be silent before a comment is sent to keep it open; zero sends none.
+    /// Comments are made when the client reads, so a slow reader never has more than one waiting.
     pub heartbeat: Duration,
     /// Query parameters that are never bound to a field and never refused, for example those that an
     /// [`crate::Admit`] reads. A field of the same name wins.

@@ -13,7 +13,7 @@ use std::{fmt, sync::Arc};
 use http::{Method, StatusCode};
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, MethodDescriptor};
 
-use crate::{codec::Codec, options::Options};
+use crate::{direct::DirectCodec, options::Options};
 
 mod builder;
 mod tree;
@@ -30,7 +30,7 @@ pub struct Routes {
 struct Inner {
     pool: DescriptorPool,
     options: Options,
-    codec: Arc<dyn Codec>,
+    codec: DirectCodec,
     routes: Vec<Route>,
     tree: Tree,
     warnings: Vec<String>,
@@ -155,8 +155,8 @@ impl Routes {
         &self.inner.pool
     }
 
-    pub(crate) fn codec(&self) -> &dyn Codec {
-        &*self.inner.codec
+    pub(crate) fn codec(&self) -> &DirectCodec {
+        &self.inner.codec
     }
 }
 

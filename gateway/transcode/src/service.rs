@@ -15,7 +15,6 @@ use bytes::Bytes;
 use futures_util::TryFutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Empty, Full};
-use prost_reflect::DynamicMessage;
 use tower::{Service, ServiceExt};
 
 use crate::{
@@ -129,7 +128,6 @@ async fn serve(
     request: Request<Body>,
     upstream: Upstream,
 ) -> Response<Body> {
-    let settings = || status::settings(routes);
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let (route, captures) = match routes.find(&parts.method, &path) {
@@ -139,15 +137,15 @@ async fn serve(
         }
         Found::MethodNotAllowed { allow } => {
             let refusal = method_not_allowed(&parts.method, &allow);
-            return refusal.into_response(&settings());
+            return refusal.into_response(routes.codec());
         }
         Found::NotFound => {
             let message = "there is no such path";
             let refusal = Refusal::of_code(known::NOT_FOUND, "ROUTE_NOT_FOUND", message);
-            return refusal.into_response(&settings());
+            return refusal.into_response(routes.codec());
         }
         Found::BadPath { message } => {
-            return Refusal::field("INVALID_VALUE", "", message).into_response(&settings());
+            return Refusal::field("INVALID_VALUE", "", message).into_response(routes.codec());
         }
     };
     let matched =
@@ -162,9 +160,9 @@ async fn serve(
     let mut response = match admitted {
         Ok(()) => match call(routes, route, &captures, parts, body, upstream).await {
             Ok(response) => response,
-            Err(refusal) => refusal.into_response(&settings()),
+            Err(refusal) => refusal.into_response(routes.codec()),
         },
-        Err(status) => status::respond(&status, status::http_of(status.code), &settings()),
+        Err(status) => status::respond(&status, status::http_of(status.code), routes.codec()),
     };
     response.extensions_mut().insert(matched);
     if head {
@@ -203,7 +201,7 @@ async fn call(
 
     let asked = answer::Asked::of(&parts);
     let metadata = headers::forwarded(&parts.headers)?;
-    let inner = inner_request(route, &message, metadata, std::mem::take(&mut parts.extensions))?;
+    let inner = inner_request(route, message, metadata, std::mem::take(&mut parts.extensions))?;
     let response = upstream(inner).await.map_err(|error| {
         tracing::warn!(error = %error, grpc_path = route.grpc_path(), "the service was not reached");
         frames::unavailable("the service cannot be reached")
@@ -234,14 +232,14 @@ fn framing(route: &Route, headers: &http::HeaderMap) -> Result<Option<Framing>, 
 /// Makes the gRPC request.
 fn inner_request(
     route: &Route,
-    message: &DynamicMessage,
+    message: Bytes,
     metadata: http::HeaderMap,
     extensions: http::Extensions,
 ) -> Result<Request<Body>, Refusal> {
     let uri = Uri::try_from(route.grpc_path()).map_err(|_| {
         Refusal::of_code(known::INTERNAL, "MALFORMED_ROUTE", "the method's name is not a path")
     })?;
-    let body = Full::new(frames::frame(message)).map_err(|never| match never {}).boxed_unsync();
+    let body = Full::new(message).map_err(|never| match never {}).boxed_unsync();
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;

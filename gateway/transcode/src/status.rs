@@ -4,13 +4,15 @@
 //! path is unknown or the JSON is malformed. `code` is the HTTP status that the caller sees, `status`
 //! the name of the gRPC code. Details are shown by their type; `DebugInfo` never leaves.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use prost::Message;
 
 use crate::{
-    Body, JsonStyle, Routes,
-    json::{Settings, encode, number::put},
+    Body, DirectCodec, JsonStyle, Routes,
+    direct::encode::{self, text},
     service::{GrpcStatus, full},
     wire,
 };
@@ -93,8 +95,7 @@ pub(crate) fn code_of(http: StatusCode) -> i32 {
 
 /// The answer to a failed call, in the one JSON shape; details are shown by the routes' descriptors.
 pub fn error_response(status: &Status, routes: &Routes) -> Response<Body> {
-    let settings = settings(routes);
-    respond(status, http_of(status.code), &settings)
+    respond(status, http_of(status.code), routes.codec())
 }
 
 /// The same without routes: only the details of `google.rpc` are shown by their types, others as
@@ -105,34 +106,20 @@ pub fn bare_error_response(status: &Status) -> Response<Body> {
 
 /// The same with an HTTP status of its own, where the code says less than HTTP can.
 pub fn bare_error_response_as(status: &Status, http: StatusCode) -> Response<Body> {
-    let settings = Settings {
-        pool: known::pool().clone(),
-        style: JsonStyle::Product,
-        max_depth: 0,
-        ignore_unknown: false,
-    };
-    respond(status, http, &settings)
-}
-
-/// What rendering details needs.
-pub(crate) fn settings(routes: &Routes) -> Settings {
-    Settings {
-        pool: routes.pool().clone(),
-        style: routes.options().json,
-        max_depth: routes.options().max_depth,
-        ignore_unknown: false,
-    }
+    static BARE: LazyLock<DirectCodec> =
+        LazyLock::new(|| DirectCodec::new(known::pool().clone(), JsonStyle::Product, 0));
+    respond(status, http, &BARE)
 }
 
 /// Builds the answer. An error that brings its own body (`google.api.HttpBody` among the details) is
 /// answered with that.
-pub(crate) fn respond(status: &Status, http: StatusCode, settings: &Settings) -> Response<Body> {
+pub(crate) fn respond(status: &Status, http: StatusCode, codec: &DirectCodec) -> Response<Body> {
     let details = status.unpacked();
     let own = details.iter().find(|detail| is(detail, "google.api.HttpBody"));
     let own = own.and_then(|detail| wire::HttpBody::decode(detail.value.clone()).ok());
     let (content_type, body) = match own {
         Some(own) => (own.content_type, own.data),
-        None => (String::new(), body(status, http, &details, settings).into()),
+        None => (String::new(), body(status, http, &details, codec).into()),
     };
     let content_type = HeaderValue::try_from(content_type)
         .ok()
@@ -149,19 +136,22 @@ pub(crate) fn body(
     status: &Status,
     http: StatusCode,
     details: &[wire::Any],
-    settings: &Settings,
+    codec: &DirectCodec,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
-    let (code, name) = (http.as_u16(), name_of(status.code));
-    put(&mut out, format_args!("{{\"error\":{{\"code\":{code},\"status\":\"{name}\",\"message\":"));
-    encode::string(&mut out, capped(&status.message));
+    out.extend_from_slice(b"{\"error\":{\"code\":");
+    text::integer(&mut out, http.as_u16());
+    out.extend_from_slice(b",\"status\":");
+    text::string(&mut out, name_of(status.code));
+    out.extend_from_slice(b",\"message\":");
+    text::string(&mut out, capped(&status.message));
     out.extend_from_slice(b",\"details\":[");
     let mut first = true;
     for detail in details.iter().filter(|detail| !is(detail, "google.rpc.DebugInfo")) {
         if !std::mem::replace(&mut first, false) {
             out.push(b',');
         }
-        encode::any(settings, &detail.type_url, &detail.value, &mut out);
+        encode::any(codec, &detail.type_url, &detail.value, &mut out);
     }
     out.extend_from_slice(b"]}}");
     out

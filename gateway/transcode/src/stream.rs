@@ -12,7 +12,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -20,7 +20,6 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http_body::Frame;
 use prost::Message;
-use prost_reflect::{DynamicMessage, Value};
 use tokio::time::{Instant, Sleep};
 
 use crate::{
@@ -92,7 +91,13 @@ pub(crate) struct Stream {
     first: Option<Event>,
     begun: bool,
     over: bool,
-    heartbeat: Pin<Box<Sleep>>,
+    /// When to send a comment; only for events, and only if an interval is set.
+    heartbeat: Option<Heartbeat>,
+}
+
+/// The timer of the comments that keep a silent stream open.
+struct Heartbeat {
+    timer: Pin<Box<Sleep>>,
     interval: Duration,
 }
 
@@ -106,18 +111,10 @@ impl Stream {
         route: Route,
     ) -> Self {
         let interval = routes.options().heartbeat;
-        let heartbeat = Box::pin(tokio::time::sleep(interval));
-        Self {
-            frames,
-            routes,
-            route,
-            framing,
-            first,
-            begun: false,
-            over: false,
-            heartbeat,
-            interval,
-        }
+        let beats = framing == Framing::Events && !interval.is_zero();
+        let heartbeat =
+            beats.then(|| Heartbeat { timer: Box::pin(tokio::time::sleep(interval)), interval });
+        Self { frames, routes, route, framing, first, begun: false, over: false, heartbeat }
     }
 
     fn message(&mut self, wire: Bytes) -> Result<Bytes, Refusal> {
@@ -131,8 +128,8 @@ impl Stream {
             Framing::Array => b"[",
             Framing::Lines | Framing::Raw => b"",
         });
-        let field = self.route.response_body();
-        let written = self.routes.codec().to_json(&self.route.plan.output, field, wire, &mut out);
+        let (of, shown) = (&self.route.plan.output, self.route.response_body());
+        let written = self.routes.codec().print(of, shown, &wire, &mut out);
         written.map_err(|error| unwritable(&error))?;
         out.extend_from_slice(match self.framing {
             Framing::Events => b"\n\n",
@@ -154,8 +151,8 @@ impl Stream {
                 Framing::Lines | Framing::Raw => None,
             };
         }
-        let settings = status::settings(&self.routes);
-        let body = status::body(status, http_of(status.code), &status.unpacked(), &settings);
+        let (http, codec) = (http_of(status.code), self.routes.codec());
+        let body = status::body(status, http, &status.unpacked(), codec);
         Some(match self.framing {
             Framing::Events => {
                 Ok([b"event: error\ndata: ", body.as_slice(), b"\n\n"].concat().into())
@@ -175,17 +172,20 @@ impl Stream {
         }
     }
 
+    /// Gives a comment when it is time. However long a reader stays away, it gets one and not those
+    /// that it missed: the timer begins anew when the comment is taken.
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if self.framing != Framing::Events || self.heartbeat.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        self.rest();
+        let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
+        ready!(heartbeat.timer.as_mut().poll(cx));
+        heartbeat.rest();
         Poll::Ready(Bytes::from_static(b":\n\n"))
     }
+}
 
+impl Heartbeat {
+    /// Begins a new interval of silence.
     fn rest(&mut self) {
-        let next = Instant::now() + self.interval;
-        self.heartbeat.as_mut().reset(next);
+        self.timer.as_mut().reset(Instant::now() + self.interval);
     }
 }
 
@@ -207,7 +207,9 @@ impl http_body::Body for Stream {
                 return stream.poll_heartbeat(cx).map(|comment| Some(Ok(Frame::data(comment))));
             }
         };
-        stream.rest();
+        if let Some(heartbeat) = &mut stream.heartbeat {
+            heartbeat.rest();
+        }
         let last = match event {
             Event::Message(wire) => match stream.message(wire) {
                 Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -231,13 +233,7 @@ pub(crate) fn http_body(route: &Route, wire: Bytes) -> Result<wire::HttpBody, Re
     };
     let bytes = match route.response_body() {
         None => wire,
-        Some(field) => {
-            let message = DynamicMessage::decode(route.plan.output.clone(), wire);
-            let message = message.map_err(|_| malformed())?;
-            let inner = message.get_field(field);
-            let inner = Value::as_message(&inner).map(Message::encode_to_vec);
-            inner.unwrap_or_default().into()
-        }
+        Some(field) => wire::message_field(&wire, field.number()).ok_or_else(malformed)?,
     };
     wire::HttpBody::decode(bytes).map_err(|_| malformed())
 }

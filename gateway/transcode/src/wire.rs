@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use prost::Message;
 
+use crate::direct::encode::wire;
+
 /// `google.protobuf.Any`.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Any {
@@ -87,21 +89,39 @@ pub(crate) fn pack(name: &str, message: &impl Message) -> Any {
 
 /// The value of a top-level string field, read without decoding the rest. The last one wins, as in
 /// any decoder.
-pub(crate) fn string_field(wire: &[u8], number: u32) -> Option<String> {
-    use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
-
-    let mut rest = wire;
+pub(crate) fn string_field(wire: &[u8], number: u32) -> Option<&str> {
     let mut found = None;
-    while !rest.is_empty() {
-        let (tag, wire_type) = decode_key(&mut rest).ok()?;
-        if tag == number && wire_type == WireType::LengthDelimited {
-            let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
-            let (value, after) = rest.split_at_checked(length)?;
-            found = Some(value);
-            rest = after;
+    each(wire, number, |value| found = Some(value))?;
+    found.and_then(|value| std::str::from_utf8(value).ok())
+}
+
+/// The content of a top-level message field, read without decoding the rest and without copying it.
+/// One that is not there is empty, and one in pieces is joined, which merges it. Nothing if the
+/// bytes are no message.
+pub(crate) fn message_field(wire: &Bytes, number: u32) -> Option<Bytes> {
+    let (mut first, mut whole) = (Bytes::new(), Vec::new());
+    each(wire, number, |value| {
+        if !whole.is_empty() {
+            whole.extend_from_slice(value);
+        } else if first.is_empty() {
+            first = wire.slice_ref(value);
         } else {
-            skip_field(wire_type, tag, &mut rest, DecodeContext::default()).ok()?;
+            whole = [&first, value].concat();
+        }
+    })?;
+    Some(if whole.is_empty() { first } else { whole.into() })
+}
+
+/// Calls for each value of a length-delimited field.
+fn each<'w>(wire: &'w [u8], number: u32, mut call: impl FnMut(&'w [u8])) -> Option<()> {
+    let mut at = 0;
+    while at < wire.len() {
+        let (other, wire_type) = wire::key(wire, &mut at).ok()?;
+        if other == number && wire_type == wire::LEN {
+            call(wire::delimited(wire, &mut at).ok()?);
+        } else {
+            wire::skip(wire, &mut at, other, wire_type).ok()?;
         }
     }
-    found.and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned)
+    Some(())
 }

@@ -5,6 +5,10 @@
 mod it {
     mod bounds;
     mod codec;
+    mod direct_decode;
+    mod direct_encode;
+    #[path = "../oracle/codec.rs"]
+    mod oracle;
     mod rows;
     mod rules;
     mod streams;

@@ -5,18 +5,21 @@
 //! a scalar given twice, two members of one oneof, messages, a key without a value. As an extension,
 //! `labels[env]=prod` sets an entry of a map.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use percent_encoding::percent_decode_str;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 
-use super::set;
+use super::{Draft, message_of};
 use crate::{
-    JsonStyle, Options, Route,
-    json::{Wkt, scalar},
+    Options, Route,
+    direct::{out, plain},
     routes::BodyRule,
     status::Refusal,
     suggest,
+    tables::{FieldTable, MessageTable, Shape, Tables},
     template::well_escaped,
 };
 
@@ -28,20 +31,21 @@ const MAX_PAIRS: usize = 1000;
 const MAX_DEPTH: usize = 64;
 
 /// Binds pairs to one message.
-pub(super) struct Binder<'m> {
-    message: &'m mut DynamicMessage,
-    route: &'m Route,
-    system: &'m [String],
-    style: JsonStyle,
+pub(super) struct Binder<'d, 'r> {
+    draft: &'d mut Draft<'r>,
+    route: &'r Route,
+    system: &'r [String],
     /// Singular fields that are set, by path.
     taken: Vec<String>,
-    /// The member that is set of each oneof, by the path and name of the oneof.
-    chosen: HashMap<String, String>,
+    /// Keys of maps that are set, by the map's path and the bytes of the key.
+    entries: HashSet<(String, Vec<u8>)>,
+    /// The member that is set of each oneof, by the path of its message and its index.
+    chosen: HashMap<(String, u32), &'r str>,
 }
 
 /// A resolved name.
-struct Target {
-    fields: Vec<FieldDescriptor>,
+struct Target<'r> {
+    fields: Vec<&'r FieldTable>,
     /// The dotted path in proto names.
     path: String,
     /// The key in brackets.
@@ -50,21 +54,24 @@ struct Target {
 
 type Result<T> = std::result::Result<T, Refusal>;
 
-impl<'m> Binder<'m> {
-    pub(super) fn new(
-        message: &'m mut DynamicMessage,
-        route: &'m Route,
-        options: &'m Options,
-    ) -> Self {
-        let (system, style) = (&options.system_parameters, options.json);
-        let mut binder =
-            Self { message, route, system, style, taken: Vec::new(), chosen: HashMap::new() };
+impl<'d, 'r> Binder<'d, 'r> {
+    pub(super) fn new(draft: &'d mut Draft<'r>, route: &'r Route, options: &'r Options) -> Self {
+        let mut binder = Self {
+            draft,
+            route,
+            system: &options.system_parameters,
+            taken: Vec::new(),
+            entries: HashSet::new(),
+            chosen: HashMap::new(),
+        };
         for field in route.bound() {
             // Two path fields of one oneof are the contract's doing; the last one stands.
-            drop(binder.choose(&field.fields, &field.path));
+            let chain = binder.draft.chain(&field.fields);
+            drop(binder.choose(&chain, &field.path));
         }
         if let BodyRule::Field(field) = route.body() {
-            drop(binder.choose(std::slice::from_ref(field), field.name()));
+            let chain = binder.draft.chain(std::slice::from_ref(field));
+            drop(binder.choose(&chain, field.name()));
         }
         binder
     }
@@ -114,7 +121,7 @@ impl<'m> Binder<'m> {
 
     /// Binds one pair; `captures` are given for a form, which may repeat what the path says.
     fn pair(&mut self, name: &str, value: &str, captures: Option<&[String]>) -> Result<()> {
-        let target = match resolve(&self.route.plan.input, name) {
+        let target = match resolve(self.draft.tables(), self.draft.of, name) {
             Ok(target) => target,
             Err(_) if self.system.iter().any(|system| system == name) => return Ok(()),
             Err(refusal) => return Err(refusal),
@@ -142,68 +149,77 @@ impl<'m> Binder<'m> {
         self.set(name, &target, value)
     }
 
-    fn set(&mut self, name: &str, target: &Target, text: &str) -> Result<()> {
+    fn set(&mut self, name: &str, target: &Target<'r>, text: &str) -> Result<()> {
         let invalid = |text: String| Refusal::field("INVALID_VALUE", name, text);
         if let Some(text) = self.choose(&target.fields, &target.path) {
             return Err(invalid(text));
         }
         let field = target.fields.last().expect("a target has a field");
-        let kind = field.kind();
-        if let (true, Kind::Message(entry)) = (field.is_map(), &kind) {
+        let (tables, style) = (self.draft.tables(), self.draft.codec.style);
+        if field.shape == Shape::Map {
             let Some(key) = &target.key else {
-                return Err(invalid(format!("a map is written {}[key]=value", field.name())));
+                return Err(invalid(format!("a map is written {}[key]=value", field.name)));
             };
-            let key = scalar::key(&entry.map_entry_key_field().kind(), key).map_err(invalid)?;
-            let values = entry.map_entry_value_field().kind();
-            let value = scalar::parse(&values, text, self.style).map_err(invalid)?;
-            let twice = slot(self.message, &target.fields)
-                .and_then(Value::as_map_mut)
-                .and_then(|map| map.insert(key, value));
-            return match twice {
-                Some(_) => Err(invalid("the key is given twice".to_owned())),
-                None => Ok(()),
-            };
+            return self.entry(target, key, text).map_err(invalid);
         }
         if target.key.is_some() {
-            return Err(invalid(format!("{} is not a map", field.name())));
+            return Err(invalid(format!("{} is not a map", field.name)));
         }
-        let value = scalar::parse(&kind, text, self.style).map_err(invalid)?;
-        if field.is_list() {
-            if let Some(list) = slot(self.message, &target.fields).and_then(Value::as_list_mut) {
-                list.push(value);
-            }
+        let written = self
+            .draft
+            .set(&target.fields, |leaf, out| plain::field(tables, leaf, text, style, true, out));
+        written.unwrap_or(Ok(())).map_err(invalid)?;
+        if field.shape != Shape::Singular {
             return Ok(());
         }
         if self.taken.contains(&target.path) {
             return Err(invalid("the parameter is given twice".to_owned()));
         }
         self.taken.push(target.path.clone());
-        set(self.message, &target.fields, value);
         Ok(())
     }
 
+    /// Writes an entry of a map.
+    fn entry(
+        &mut self,
+        target: &Target<'r>,
+        key: &str,
+        text: &str,
+    ) -> std::result::Result<(), String> {
+        let (tables, style) = (self.draft.tables(), self.draft.codec.style);
+        let written = self.draft.set(&target.fields, |map, out| {
+            let Some(entry) = message_of(map) else { return Ok::<_, String>(Vec::new()) };
+            let [keys, values] = &*tables.message(entry).fields else { return Ok(Vec::new()) };
+            let part = out::open(out, map.tag.bytes());
+            let start = out.len();
+            plain::map_key(keys, key, out)?;
+            let key = out[start..].to_vec();
+            plain::field(tables, values, text, style, false, out)?;
+            out::close(out, part);
+            Ok(key)
+        });
+        let key = written.unwrap_or_else(|| Ok(Vec::new()))?;
+        if self.entries.insert((target.path.clone(), key)) {
+            return Ok(());
+        }
+        Err("the key is given twice".to_owned())
+    }
+
     /// Notes the members of oneofs along a path; says why when another member is set already.
-    fn choose(&mut self, fields: &[FieldDescriptor], path: &str) -> Option<String> {
+    fn choose(&mut self, fields: &[&'r FieldTable], path: &str) -> Option<String> {
         let mut end = 0;
         for field in fields {
             let start = end;
-            end = (start + field.name().len() + 1).min(path.len() + 1);
-            let Some(oneof) = field.containing_oneof() else { continue };
-            let key = format!("{}{}", &path[..start], oneof.name());
-            let known = self.chosen.entry(key).or_insert_with(|| field.name().to_owned());
-            if known != field.name() {
+            end = (start + field.name.len() + 1).min(path.len() + 1);
+            let Some(oneof) = field.oneof else { continue };
+            let key = (path[..start].to_owned(), oneof);
+            let known = *self.chosen.entry(key).or_insert(&field.name);
+            if *known != *field.name {
                 return Some(format!("{known} is given too, and only one of them may be"));
             }
         }
         None
     }
-}
-
-/// The value at the end of a chain of message fields.
-fn slot<'m>(message: &'m mut DynamicMessage, fields: &[FieldDescriptor]) -> Option<&'m mut Value> {
-    let (first, rest) = fields.split_first()?;
-    let value = message.get_field_mut(first);
-    if rest.is_empty() { Some(value) } else { slot(value.as_message_mut()?, rest) }
 }
 
 /// Whether one path is the other or lies under it.
@@ -213,7 +229,7 @@ fn overlaps(left: &str, right: &str) -> bool {
 }
 
 /// Finds the fields that a name means.
-fn resolve(input: &MessageDescriptor, name: &str) -> Result<Target> {
+fn resolve<'r>(tables: &'r Tables, input: &'r MessageTable, name: &str) -> Result<Target<'r>> {
     let shown = || name.chars().take(128).collect::<String>();
     let (dotted, key) = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
         Some((dotted, key)) => (dotted, Some(key.to_owned())),
@@ -223,32 +239,36 @@ fn resolve(input: &MessageDescriptor, name: &str) -> Result<Target> {
         let text = format!("a name has at most {MAX_DEPTH} parts");
         return Err(Refusal::field("INVALID_VALUE", shown(), text));
     }
-    let mut message = Some(input.clone());
-    let mut fields: Vec<FieldDescriptor> = Vec::new();
+    let mut message = Some(input);
+    let mut fields: Vec<&FieldTable> = Vec::new();
+    let mut path = String::with_capacity(dotted.len() + 8);
     for part in dotted.split('.') {
         let Some(of) = message.take() else {
-            let last = fields.last().map(|field| field.name().to_owned()).unwrap_or_default();
+            let last = fields.last().map(|field| &*field.name).unwrap_or_default();
             let text = format!("{last} has no fields to name");
             return Err(Refusal::field("UNKNOWN_FIELD", shown(), text));
         };
-        let found = of.get_field_by_name(part).or_else(|| of.get_field_by_json_name(part));
-        let Some(field) = found else { return Err(unknown(&of, part, shown())) };
-        if let Kind::Message(inner) = field.kind()
-            && !field.is_list()
-            && !field.is_map()
-            && Wkt::of(&inner).is_none()
+        let Some(slot) = of.slot_of_name(part.as_bytes()) else {
+            return Err(unknown(of, part, shown()));
+        };
+        let field = &of.fields[slot];
+        if field.shape == Shape::Singular
+            && let Some(inner) = message_of(field).map(|id| tables.message(id))
+            && inner.wkt.is_none()
         {
             message = Some(inner);
         }
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(&field.name);
         fields.push(field);
     }
-    let path = fields.iter().map(FieldDescriptor::name).collect::<Vec<_>>().join(".");
     Ok(Target { fields, path, key })
 }
 
-fn unknown(of: &MessageDescriptor, part: &str, shown: String) -> Refusal {
-    let fields: Vec<FieldDescriptor> = of.fields().collect();
-    let text = match suggest::nearest(part, fields.iter().map(FieldDescriptor::name)) {
+fn unknown(of: &MessageTable, part: &str, shown: String) -> Refusal {
+    let text = match suggest::nearest(part, of.fields.iter().map(|field| &*field.name)) {
         Some(near) => format!("there is no such parameter; did you mean {near:?}?"),
         None => "there is no such parameter".to_owned(),
     };

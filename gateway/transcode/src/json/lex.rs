@@ -9,6 +9,8 @@ use std::borrow::Cow;
 
 use super::{JsonError, Reason};
 
+pub(super) mod string;
+
 /// The kind of the next value, by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -93,10 +95,34 @@ impl<'t> Lexer<'t> {
         &mut self,
         first: &mut bool,
     ) -> Result<Option<(Cow<'t, str>, usize)>, JsonError> {
-        if !self.more(b'}', first)? {
+        if !self.member(first)? {
             return Ok(None);
         }
-        self.space();
+        self.name().map(Some)
+    }
+
+    /// Takes a key with its quotes and its colon if the text goes on with just these bytes.
+    pub(crate) fn takes(&mut self, key: &[u8]) -> bool {
+        let rest = &self.text.as_bytes()[self.at..];
+        // The first letter settles most of the misses.
+        let taken = rest.get(1) == key.get(1) && rest.starts_with(key);
+        if taken {
+            self.at += key.len();
+        }
+        taken
+    }
+
+    /// Goes to the next key of an object, or says that there is none.
+    pub(crate) fn member(&mut self, first: &mut bool) -> Result<bool, JsonError> {
+        let more = self.more(b'}', first)?;
+        if more {
+            self.space();
+        }
+        Ok(more)
+    }
+
+    /// Reads a key, at which [`Lexer::member`] has stopped, with its offset; the colon is consumed.
+    pub(crate) fn name(&mut self) -> Result<(Cow<'t, str>, usize), JsonError> {
         let offset = self.at;
         if self.byte() != Some(b'"') {
             return Err(self.malformed("a key in double quotes is expected"));
@@ -107,7 +133,7 @@ impl<'t> Lexer<'t> {
             return Err(self.malformed("a colon is expected after the key"));
         }
         self.at += 1;
-        Ok(Some((key, offset)))
+        Ok((key, offset))
     }
 
     /// Whether a list has another element.
@@ -136,95 +162,17 @@ impl<'t> Lexer<'t> {
         Ok(true)
     }
 
-    /// Reads a string; the caller has peeked.
-    pub(crate) fn string(&mut self) -> Result<Cow<'t, str>, JsonError> {
-        self.at += 1;
-        let start = self.at;
-        let plain = self.plain();
-        match self.byte() {
-            Some(b'"') => {
-                self.at += 1;
-                return Ok(Cow::Borrowed(plain));
-            }
-            Some(b'\\') => {}
-            Some(_) => return Err(self.malformed("a control character must be escaped")),
-            None => return Err(self.malformed("the text ends inside a string")),
+    /// Reads an integer in its plain form; `None`, and nothing read, for any other number. The caller
+    /// has peeked.
+    pub(crate) fn integer(&mut self) -> Option<i64> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let (value, length) = leading_integer(rest)?;
+        match rest.get(length) {
+            None | Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t') => {}
+            Some(_) => return None,
         }
-        let mut owned = self.text[start..self.at].to_owned();
-        loop {
-            match self.byte() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(Cow::Owned(owned));
-                }
-                Some(b'\\') => owned.push(self.escape()?),
-                Some(_) => return Err(self.malformed("a control character must be escaped")),
-                None => return Err(self.malformed("the text ends inside a string")),
-            }
-            owned.push_str(self.plain());
-        }
-    }
-
-    /// Takes the bytes up to a quote, a backslash or a control character.
-    fn plain(&mut self) -> &'t str {
-        let start = self.at;
-        let rest = &self.text.as_bytes()[start..];
-        let stop = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
-        self.at += rest.iter().position(stop).unwrap_or(rest.len());
-        &self.text[start..self.at]
-    }
-
-    fn escape(&mut self) -> Result<char, JsonError> {
-        self.at += 1;
-        let escaped = match self.byte() {
-            Some(b'"') => '"',
-            Some(b'\\') => '\\',
-            Some(b'/') => '/',
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode(),
-            Some(_) | None => return Err(self.malformed("an unknown escape")),
-        };
-        self.at += 1;
-        Ok(escaped)
-    }
-
-    fn unicode(&mut self) -> Result<char, JsonError> {
-        let start = self.at - 1;
-        let lone = || JsonError::new(Reason::Malformed, start, "a lone surrogate is not text");
-        let high = self.unit()?;
-        let code = match high {
-            0xd800..=0xdbff => {
-                if !self.text.as_bytes()[self.at..].starts_with(b"\\u") {
-                    return Err(lone());
-                }
-                self.at += 1;
-                let low = self.unit()?;
-                if !(0xdc00..=0xdfff).contains(&low) {
-                    return Err(lone());
-                }
-                0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
-            }
-            _ => high,
-        };
-        char::from_u32(code).ok_or_else(lone)
-    }
-
-    /// Reads `uXXXX`.
-    fn unit(&mut self) -> Result<u32, JsonError> {
-        let digits = self.text.as_bytes().get(self.at + 1..self.at + 5);
-        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-        let Some(digits) = digits else {
-            return Err(self.malformed("four hexadecimal digits are expected"));
-        };
-        let unit = digits
-            .iter()
-            .fold(0, |unit, digit| unit * 16 + char::from(*digit).to_digit(16).unwrap_or_default());
-        self.at += 5;
-        Ok(unit)
+        self.at += length;
+        Some(value)
     }
 
     /// Reads a number and gives its text; the caller has peeked.
@@ -297,7 +245,11 @@ impl<'t> Lexer<'t> {
     }
 
     fn space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
+        while let Some(byte) = self.byte() {
+            // One comparison decides where there is no white space, which is nearly everywhere.
+            if byte > b' ' || !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return;
+            }
             self.at += 1;
         }
     }
@@ -309,6 +261,27 @@ impl<'t> Lexer<'t> {
     fn malformed(&self, message: impl Into<String>) -> JsonError {
         JsonError::new(Reason::Malformed, self.at, message)
     }
+}
+
+/// The plain integer (no leading zeros, at most 18 digits) at the start of `text`, and its length.
+pub(crate) fn leading_integer(text: &[u8]) -> Option<(i64, usize)> {
+    let negative = text.first() == Some(&b'-');
+    let start = usize::from(negative);
+    let mut value = 0_i64;
+    let mut at = start;
+    while let Some(digit) = text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|it| *it < 10) {
+        if at - start == 18 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+        at += 1;
+    }
+    let leading_zero = at - start > 1 && text[start] == b'0';
+    // A negative zero is another number to a float.
+    if at == start || leading_zero || (negative && value == 0) {
+        return None;
+    }
+    Some((if negative { -value } else { value }, at))
 }
 
 /// The length of the JSON number at the start of `text`.

@@ -69,16 +69,35 @@ fn zone(text: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
-/// Writes a time, or says that it cannot be written.
-pub(crate) fn format_timestamp(seconds: i64, nanos: i32) -> Result<String, &'static str> {
+/// Appends a time, or says that it cannot be written.
+pub(crate) fn write_timestamp(
+    out: &mut Vec<u8>,
+    seconds: i64,
+    nanos: i32,
+) -> Result<(), &'static str> {
     if !(FIRST..=LAST).contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
         return Err("a Timestamp is out of range");
     }
     let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
     let clock = seconds.rem_euclid(86_400);
-    let (hour, minute, second) = (clock / 3_600, clock / 60 % 60, clock % 60);
-    let fraction = format_fraction(nanos);
-    Ok(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z"))
+    let mut text = *b"0000-00-00T00:00:00";
+    let parts = [
+        (0, year / 100),
+        (2, year % 100),
+        (5, month),
+        (8, day),
+        (11, clock / 3_600),
+        (14, clock / 60 % 60),
+        (17, clock % 60),
+    ];
+    for (at, value) in parts {
+        text[at] += (value / 10) as u8;
+        text[at + 1] += (value % 10) as u8;
+    }
+    out.extend_from_slice(&text);
+    write_fraction(out, nanos);
+    out.push(b'Z');
+    Ok(())
 }
 
 /// Reads a duration such as `-1.5s` as seconds and nanoseconds of the same sign.
@@ -100,25 +119,41 @@ pub(crate) fn parse_duration(text: &str) -> Result<(i64, i32), &'static str> {
     Ok((sign * seconds, sign32 * nanos))
 }
 
-/// Writes a duration, or says that it cannot be written.
-pub(crate) fn format_duration(seconds: i64, nanos: i32) -> Result<String, &'static str> {
+/// Appends a duration, or says that it cannot be written.
+pub(crate) fn write_duration(
+    out: &mut Vec<u8>,
+    seconds: i64,
+    nanos: i32,
+) -> Result<(), &'static str> {
     let mixed = (seconds > 0 && nanos < 0) || (seconds < 0 && nanos > 0);
     let bounded = (-LONGEST..=LONGEST).contains(&seconds);
     if mixed || !bounded || !(-999_999_999..=999_999_999).contains(&nanos) {
         return Err("a Duration is out of range");
     }
-    let sign = if seconds < 0 || nanos < 0 { "-" } else { "" };
-    Ok(format!("{sign}{}{}s", seconds.abs(), format_fraction(nanos.abs())))
+    if seconds < 0 || nanos < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(itoa::Buffer::new().format(seconds.abs()).as_bytes());
+    write_fraction(out, nanos.abs());
+    out.push(b's');
+    Ok(())
 }
 
 /// Writes 0, 3, 6 or 9 digits, as many as the value needs.
-fn format_fraction(nanos: i32) -> String {
-    match nanos {
-        0 => String::new(),
-        _ if nanos % 1_000_000 == 0 => format!(".{:03}", nanos / 1_000_000),
-        _ if nanos % 1_000 == 0 => format!(".{:06}", nanos / 1_000),
-        _ => format!(".{nanos:09}"),
+fn write_fraction(out: &mut Vec<u8>, nanos: i32) {
+    let length = match nanos {
+        0 => return,
+        _ if nanos % 1_000_000 == 0 => 4,
+        _ if nanos % 1_000 == 0 => 7,
+        _ => 10,
+    };
+    let mut text = *b".000000000";
+    let mut rest = nanos;
+    for digit in text[1..].iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
     }
+    out.extend_from_slice(&text[..length]);
 }
 
 /// Reads 1 to 9 digits after the point as nanoseconds.
@@ -126,7 +161,9 @@ fn fraction(text: &str) -> Option<i32> {
     if text.is_empty() || text.len() > 9 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    format!("{text:0<9}").parse().ok()
+    let digits = text.bytes().fold(0, |value, digit| value * 10 + i32::from(digit - b'0'));
+    let missing = u32::try_from(9 - text.len()).ok()?;
+    Some(digits * 10_i32.pow(missing))
 }
 
 fn digits(text: &str) -> Option<i64> {

@@ -13,7 +13,7 @@ use prost_reflect::{
 };
 
 use super::{BodyRule, Inner, PathField, Route, Routes, tree::Tree};
-use crate::{codec::DynamicCodec, json::Wkt, options::Options, template::Template};
+use crate::{direct::DirectCodec, json::Wkt, options::Options, template::Template};
 
 mod plan;
 
@@ -120,12 +120,12 @@ impl RoutesBuilder {
             return Err(RouteErrors { faults: building.faults });
         }
         let options = self.options.clone();
-        let codec = DynamicCodec::new(self.pool.clone(), options.json, options.max_depth);
+        let codec = DirectCodec::new(self.pool.clone(), options.json, options.max_depth);
         Ok(Routes {
             inner: Arc::new(Inner {
                 pool: self.pool.clone(),
                 options,
-                codec: Arc::new(codec),
+                codec,
                 routes: building.routes,
                 tree: building.tree,
                 warnings: building.warnings,

@@ -76,7 +76,7 @@ pub(super) async fn of(
     match (message, end) {
         (Some(message), Event::End(status, trailers)) if status.code == 0 => {
             let mut response = unary(routes, route, asked, &parts.headers, message)?;
-            headers::pass_out(&trailers, response.headers_mut());
+            headers::pass_out(&trailers, response.headers_mut(), route.plan.raw_out);
             Ok(response)
         }
         (_, Event::End(status, trailers)) if status.code != 0 => {
@@ -108,8 +108,8 @@ fn unary(
         full(http, content_type(&body), body.data)
     } else {
         let mut out = Vec::with_capacity(message.len() * 2 + 64);
-        let codec = routes.codec();
-        let written = codec.to_json(&route.plan.output, route.response_body(), message, &mut out);
+        let (of, shown) = (&route.plan.output, route.response_body());
+        let written = routes.codec().print(of, shown, &message, &mut out);
         written.map_err(|error| stream::unwritable(&error))?;
         full(http, HeaderValue::from_static("application/json"), out)
     };
@@ -120,7 +120,7 @@ fn unary(
         }
         response.headers_mut().insert(header::ETAG, etag);
     }
-    headers::pass_out(metadata, response.headers_mut());
+    headers::pass_out(metadata, response.headers_mut(), route.plan.raw_out);
     response.extensions_mut().insert(GrpcStatus(0));
     Ok(response)
 }
@@ -161,7 +161,7 @@ async fn streamed(
         // Asks nginx-like proxies not to hold events back.
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     }
-    headers::pass_out(metadata, headers);
+    headers::pass_out(metadata, headers, route.plan.raw_out);
     response.extensions_mut().insert(GrpcStatus(0));
     Ok(response)
 }
@@ -177,9 +177,9 @@ fn failed(
         && asked.if_match
         && status.reason().as_deref() == Some("ETAG_MISMATCH");
     let http = if stale { StatusCode::PRECONDITION_FAILED } else { http_of(status.code) };
-    let mut response = status::respond(status, http, &status::settings(routes));
+    let mut response = status::respond(status, http, routes.codec());
     for metadata in metadata {
-        headers::pass_out(metadata, response.headers_mut());
+        headers::pass_out(metadata, response.headers_mut(), false);
     }
     response
 }
@@ -200,7 +200,7 @@ fn content_type(body: &wire::HttpBody) -> HeaderValue {
 fn etag(message: &[u8], number: u32) -> Option<HeaderValue> {
     let etag = wire::string_field(message, number).filter(|etag| !etag.is_empty())?;
     let quoted = etag.ends_with('"') && (etag.starts_with('"') || etag.starts_with("W/\""));
-    HeaderValue::try_from(if quoted { etag } else { format!("\"{etag}\"") }).ok()
+    if quoted { etag.try_into().ok() } else { format!("\"{etag}\"").try_into().ok() }
 }
 
 /// Whether `If-None-Match` names the etag, by weak comparison.

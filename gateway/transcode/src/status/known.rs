@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use prost_reflect::{
-    DescriptorPool, MessageDescriptor,
+    DescriptorPool,
     prost_types::{
         DescriptorProto, FieldDescriptorProto, FileDescriptorProto, MessageOptions,
         field_descriptor_proto::{Label, Type},
@@ -32,14 +32,6 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 /// The pool of the standard details.
 pub(crate) fn pool() -> &'static DescriptorPool {
     &POOL
-}
-
-/// The descriptor of a standard detail by its full name.
-pub(crate) fn message(name: &str) -> Option<MessageDescriptor> {
-    if !name.starts_with("google.rpc.") {
-        return None;
-    }
-    POOL.get_message_by_name(name)
 }
 
 fn duration() -> FileDescriptorProto {

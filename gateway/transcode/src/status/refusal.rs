@@ -8,8 +8,8 @@ use prost::Message;
 
 use super::{Status, http_of, known, respond};
 use crate::{
-    Body,
-    json::{JsonError, Settings},
+    Body, DirectCodec,
+    json::JsonError,
     wire::{self, BadRequest, ErrorInfo, FieldViolation, RpcStatus},
 };
 
@@ -102,8 +102,8 @@ impl Refusal {
         Status { code: inner.code, message, details: full.encode_to_vec().into() }
     }
 
-    pub(crate) fn into_response(self, settings: &Settings) -> Response<Body> {
-        let mut response = respond(&self.status(), self.0.http, settings);
+    pub(crate) fn into_response(self, codec: &DirectCodec) -> Response<Body> {
+        let mut response = respond(&self.status(), self.0.http, codec);
         response.headers_mut().extend(self.0.headers);
         response
     }

@@ -27,11 +27,14 @@ fn the_standard_details_are_always_known() {
     for name in
         ["ErrorInfo", "BadRequest", "RetryInfo", "QuotaFailure", "PreconditionFailure", "Help"]
     {
-        assert!(known::message(&format!("google.rpc.{name}")).is_some(), "{name}");
+        assert!(
+            known::pool().get_message_by_name(&format!("google.rpc.{name}")).is_some(),
+            "{name}"
+        );
     }
-    let info = known::message("google.rpc.ErrorInfo").unwrap();
+    let info = known::pool().get_message_by_name("google.rpc.ErrorInfo").unwrap();
     assert!(info.get_field_by_name("metadata").unwrap().is_map());
-    assert!(known::message("google.protobuf.Struct").is_none());
+    assert!(known::pool().get_message_by_name("google.protobuf.Struct").is_none());
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The codec alone, in both styles, against prost-reflect's own JSON where that is known to be right.
 
 use bytes::Bytes;
-use lightning_transcode::{Codec, CodecError, DynamicCodec, JsonStyle};
+use lightning_transcode::{Codec, CodecError, DirectCodec, JsonStyle};
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Value, json};
@@ -12,8 +12,8 @@ fn everything() -> MessageDescriptor {
     pool().get_message_by_name("test.v1.Everything").unwrap()
 }
 
-fn codec(style: JsonStyle) -> DynamicCodec {
-    DynamicCodec::new(pool(), style, 100)
+fn codec(style: JsonStyle) -> DirectCodec {
+    DirectCodec::new(pool(), style, 100)
 }
 
 fn print(style: JsonStyle, wire: Vec<u8>) -> Result<String, CodecError> {

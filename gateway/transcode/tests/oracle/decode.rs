@@ -1,32 +1,14 @@
 //! From JSON to a message, walking the schema and the text together.
-//!
-//! The walk can also note which fields the text names (see [`Seen`]): a message alone cannot tell
-//! `{"count": 0}` from `{}`, and update masks and the check against the path need the difference.
 
 use prost_reflect::{
     DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
 use super::{
-    JsonError, Reason, Settings, Wkt,
+    JsonError, Settings, Wkt,
     lex::{Lexer, Next},
-    names, number, scalar,
+    names, number, scalar, suggest,
 };
-use crate::suggest;
-
-/// The fields that a text names, as dotted paths in proto names.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
-    prefix: String,
-    paths: Vec<SeenPath>,
-}
-
-/// One named field: a scalar, a list, a map, a well-known type, `null` or an empty message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SeenPath {
-    pub(crate) path: String,
-    pub(crate) null: bool,
-}
 
 /// The most messages (and map entries) inside each other that protobuf decoders take by default. A text
 /// may nest deeper than its message: one level of a `Struct` is three of the wire.
@@ -36,8 +18,6 @@ const MAX_WIRE_DEPTH: usize = 100;
 pub(crate) struct Decoder<'t, 's> {
     pub(super) lex: Lexer<'t>,
     pub(super) settings: &'s Settings,
-    /// `None` when nobody wants to know, and inside lists, maps and well-known types.
-    seen: Option<Seen>,
     /// How many messages are around the present one, since the last `Any`.
     wire_depth: usize,
 }
@@ -49,65 +29,22 @@ pub(crate) fn message(
     settings: &Settings,
     of: &MessageDescriptor,
     json: &[u8],
-    note: bool,
-) -> Result<(DynamicMessage, Seen)> {
-    let mut decoder = Decoder::new(settings, json, note)?;
+) -> Result<DynamicMessage> {
+    let lex = Lexer::new(json, settings.max_depth)?;
+    let mut decoder = Decoder { lex, settings, wire_depth: 0 };
     let message = decoder.message_value(of)?;
     decoder.lex.finish()?;
-    Ok((message, decoder.seen.unwrap_or_default()))
-}
-
-/// Reads a whole text as the value of a field; `None` for `null`.
-pub(crate) fn field(
-    settings: &Settings,
-    of: &FieldDescriptor,
-    json: &[u8],
-    note: bool,
-) -> Result<(Option<Value>, Seen)> {
-    let mut decoder = Decoder::new(settings, json, note)?;
-    let value = decoder.field_value(of)?;
-    decoder.lex.finish()?;
-    Ok((value, decoder.seen.unwrap_or_default()))
-}
-
-// === impl Seen ===
-
-impl Seen {
-    pub(crate) fn paths(&self) -> &[SeenPath] {
-        &self.paths
-    }
-
-    /// Whether the text gives the field a value (`null` gives none).
-    pub(crate) fn has(&self, path: &str) -> bool {
-        self.paths.iter().any(|seen| seen.path == path && !seen.null)
-    }
-
-    fn note(&mut self, null: bool) {
-        self.paths.push(SeenPath { path: self.prefix.clone(), null });
-    }
+    Ok(message)
 }
 
 // === impl Decoder ===
 
-impl<'t, 's> Decoder<'t, 's> {
-    fn new(settings: &'s Settings, json: &'t [u8], note: bool) -> Result<Self> {
-        let lex = Lexer::new(json, settings.max_depth)?;
-        Ok(Self { lex, settings, seen: note.then(Seen::default), wire_depth: 0 })
-    }
-
-    /// Runs a part of the walk without noting fields.
-    fn unnoted<T>(&mut self, walk: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let seen = self.seen.take();
-        let result = walk(self);
-        self.seen = seen;
-        result
-    }
-
+impl Decoder<'_, '_> {
     /// Runs the part of the walk that is one message deeper.
     pub(super) fn deeper<T>(&mut self, walk: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.wire_depth == MAX_WIRE_DEPTH {
             let message = "the value nests deeper than a protobuf message can";
-            return Err(JsonError::invalid(self.lex.offset(), message));
+            return Err(JsonError::new(self.lex.offset(), message));
         }
         self.at_depth(self.wire_depth + 1, walk)
     }
@@ -128,7 +65,7 @@ impl<'t, 's> Decoder<'t, 's> {
     pub(super) fn message_value(&mut self, of: &MessageDescriptor) -> Result<DynamicMessage> {
         let mut message = DynamicMessage::new(of.clone());
         match Wkt::of(of) {
-            Some(wkt) => self.unnoted(|decoder| decoder.wkt(wkt, &mut message))?,
+            Some(wkt) => self.wkt(wkt, &mut message)?,
             None => self.object(&mut message, of, None)?,
         }
         Ok(message)
@@ -160,7 +97,7 @@ impl<'t, 's> Decoder<'t, 's> {
             };
             if numbers.contains(&field.number()) {
                 let message = "the field is given twice";
-                return Err(JsonError::new(Reason::Malformed, offset, message).under(field.name()));
+                return Err(JsonError::new(offset, message).under(field.name()));
             }
             numbers.push(field.number());
             self.member(message, &field, offset).map_err(|error| error.under(field.name()))?;
@@ -174,40 +111,16 @@ impl<'t, 's> Decoder<'t, 's> {
         field: &FieldDescriptor,
         offset: usize,
     ) -> Result<()> {
-        let length = self.seen.as_mut().map(|seen| {
-            let length = seen.prefix.len();
-            if length > 0 {
-                seen.prefix.push('.');
-            }
-            seen.prefix.push_str(field.name());
-            length
-        });
-        let value = self.noted_value(field)?;
-        if let (Some(seen), Some(length)) = (&mut self.seen, length) {
-            seen.prefix.truncate(length);
-        }
+        let value = self.field_value(field)?;
         let Some(value) = value else { return Ok(()) };
         if let Some(oneof) = field.containing_oneof()
             && let Some(other) = oneof.fields().find(|other| message.has_field(other))
         {
             let text = format!("{} is given too, and only one of them may be", other.name());
-            return Err(JsonError::invalid(offset, text));
+            return Err(JsonError::new(offset, text));
         }
         message.set_field(field, value);
         Ok(())
-    }
-
-    /// Reads a field's value and notes it, unless it is a message whose fields note themselves.
-    fn noted_value(&mut self, field: &FieldDescriptor) -> Result<Option<Value>> {
-        let Some(seen) = &self.seen else { return self.field_value(field) };
-        let before = seen.paths.len();
-        let value = self.field_value(field)?;
-        if let Some(seen) = &mut self.seen
-            && seen.paths.len() == before
-        {
-            seen.note(value.is_none());
-        }
-        Ok(value)
     }
 
     /// Reads the value of a field: a list, a map or a single value; `None` for `null`.
@@ -218,10 +131,10 @@ impl<'t, 's> Decoder<'t, 's> {
             return Ok(None);
         }
         if field.is_list() {
-            return self.unnoted(|decoder| decoder.list(&kind)).map(Some);
+            return self.list(&kind).map(Some);
         }
         if let (true, Kind::Message(entry)) = (field.is_map(), &kind) {
-            return self.unnoted(|decoder| decoder.map(entry)).map(Some);
+            return self.map(entry).map(Some);
         }
         self.value(&kind)
     }
@@ -250,9 +163,9 @@ impl<'t, 's> Decoder<'t, 's> {
         let mut dropped = std::collections::HashSet::new();
         while let Some((text, offset)) = self.lex.key(&mut first)? {
             let key = scalar::key(&keys, &text)
-                .map_err(|message| JsonError::invalid(offset, message).under_key(&text))?;
+                .map_err(|message| JsonError::new(offset, message).under_key(&text))?;
             if map.contains_key(&key) || dropped.contains(&key) {
-                let error = JsonError::new(Reason::Malformed, offset, "the key is given twice");
+                let error = JsonError::new(offset, "the key is given twice");
                 return Err(error.under_key(&text));
             }
             let value = self.deeper(|decoder| decoder.element(&values));
@@ -267,7 +180,7 @@ impl<'t, 's> Decoder<'t, 's> {
     /// Reads an element of a list or a map, where `null` means nothing.
     fn element(&mut self, kind: &Kind) -> Result<Option<Value>> {
         if self.lex.peek()? == Next::Null && !takes_null(kind) {
-            return Err(JsonError::invalid(self.lex.offset(), "null cannot be an element"));
+            return Err(JsonError::new(self.lex.offset(), "null cannot be an element"));
         }
         self.value(kind)
     }
@@ -276,7 +189,7 @@ impl<'t, 's> Decoder<'t, 's> {
     pub(super) fn value(&mut self, kind: &Kind) -> Result<Option<Value>> {
         let offset = self.lex.offset();
         let next = self.lex.peek()?;
-        let fail = |message: &str| JsonError::invalid(offset, message);
+        let fail = |message: &str| JsonError::new(offset, message);
         let value = match kind {
             Kind::Message(of) => Value::Message(self.deeper(|decoder| decoder.message_value(of))?),
             Kind::Enum(of) => return self.enumeration(of, next, offset),
@@ -333,19 +246,19 @@ impl<'t, 's> Decoder<'t, 's> {
             }
             Next::Number => {
                 let text = self.lex.number()?;
-                number::sized(text).map_err(|message| JsonError::invalid(offset, message))?
+                number::sized(text).map_err(|message| JsonError::new(offset, message))?
             }
             Next::String => {
                 let text = self.lex.string()?;
                 match names::enum_number(of, &text, self.settings.style) {
                     Some(number) => number,
                     None if self.settings.ignore_unknown => return Ok(None),
-                    None => return Err(JsonError::invalid(offset, unknown_value(of, &text))),
+                    None => return Err(JsonError::new(offset, unknown_value(of, &text))),
                 }
             }
             Next::Object | Next::Array | Next::Bool => {
                 let message = format!("a value of {} is expected", of.name());
-                return Err(JsonError::invalid(offset, message));
+                return Err(JsonError::new(offset, message));
             }
         };
         Ok(Some(Value::EnumNumber(number)))
@@ -359,7 +272,7 @@ impl<'t, 's> Decoder<'t, 's> {
             return Ok(());
         }
         let message = format!("{} is expected, not {}", wanted.describe(), next.describe());
-        Err(JsonError::invalid(offset, message))
+        Err(JsonError::new(offset, message))
     }
 }
 
@@ -381,7 +294,7 @@ fn unknown_field(of: &MessageDescriptor, key: &str, offset: usize) -> JsonError 
         Some(near) => format!("there is no field {shown:?}; did you mean {near:?}?"),
         None => format!("there is no field {shown:?}"),
     };
-    JsonError::new(Reason::UnknownField, offset, message).under(&shown)
+    JsonError::new(offset, message).under(&shown)
 }
 
 /// Says which words an enum knows, as many as fit.

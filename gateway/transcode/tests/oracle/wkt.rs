@@ -2,7 +2,7 @@
 
 use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage, Value};
 
-use super::{JsonError, Reason, Wkt, decode::Decoder, lex::Next, number, scalar};
+use super::{JsonError, Wkt, decode::Decoder, lex::Next, number, scalar};
 
 type Result<T> = std::result::Result<T, JsonError>;
 
@@ -14,7 +14,7 @@ impl Decoder<'_, '_> {
                 let offset = self.lex.offset();
                 let text = self.lex.string()?;
                 scalar::fill(message, wkt, &text, self.settings.style)
-                    .map_err(|text| JsonError::invalid(offset, text))
+                    .map_err(|text| JsonError::new(offset, text))
             }
             Wkt::Wrapper => self.wrapper(message),
             Wkt::Struct => self.structure(message),
@@ -46,7 +46,7 @@ impl Decoder<'_, '_> {
             let twice =
                 value.and_then(|value| map.insert(MapKey::String(text.clone().into()), value));
             if twice.is_some() {
-                let error = JsonError::new(Reason::Malformed, offset, "the key is given twice");
+                let error = JsonError::new(offset, "the key is given twice");
                 return Err(error.under_key(&text));
             }
         }
@@ -71,7 +71,7 @@ impl Decoder<'_, '_> {
             }
             Next::Number => {
                 let value = number::double(self.lex.number()?);
-                (2, Value::F64(value.map_err(|text| JsonError::invalid(offset, text))?))
+                (2, Value::F64(value.map_err(|text| JsonError::new(offset, text))?))
             }
             Next::String => (3, Value::String(self.lex.string()?.into_owned())),
             Next::Bool => (4, Value::Bool(self.lex.bool()?)),
@@ -99,7 +99,7 @@ impl Decoder<'_, '_> {
             Some(inner) if url.contains('/') => inner,
             Some(_) | None => {
                 let text = format!("{url:?} is not a known type");
-                return Err(JsonError::invalid(offset, text).under("@type"));
+                return Err(JsonError::new(offset, text).under("@type"));
             }
         };
         // The content is bytes to whoever decodes the `Any`, so its depth counts anew.
@@ -132,12 +132,10 @@ impl Decoder<'_, '_> {
                 continue;
             }
             if ahead.peek()? != Next::String {
-                return Err(
-                    JsonError::invalid(ahead.offset(), "a string is expected").under("@type")
-                );
+                return Err(JsonError::new(ahead.offset(), "a string is expected").under("@type"));
             }
             if url.replace(ahead.string()?.into_owned()).is_some() {
-                let error = JsonError::new(Reason::Malformed, offset, "the key is given twice");
+                let error = JsonError::new(offset, "the key is given twice");
                 return Err(error.under("@type"));
             }
         }
@@ -147,7 +145,7 @@ impl Decoder<'_, '_> {
         }
         match url {
             Some(url) => Ok(Some(url)),
-            None => Err(JsonError::invalid(offset, "@type is missing").under("@type")),
+            None => Err(JsonError::new(offset, "@type is missing").under("@type")),
         }
     }
 
@@ -165,16 +163,16 @@ impl Decoder<'_, '_> {
                     value = Some(read);
                 }
                 "value" => {
-                    let error = JsonError::new(Reason::Malformed, offset, "the key is given twice");
+                    let error = JsonError::new(offset, "the key is given twice");
                     return Err(error.under("value"));
                 }
                 _ if self.settings.ignore_unknown => self.lex.skip()?,
                 _ => {
                     let text = format!("a {} has only @type and value", of.name());
-                    return Err(JsonError::new(Reason::UnknownField, offset, text).under(&key));
+                    return Err(JsonError::new(offset, text).under(&key));
                 }
             }
         }
-        value.ok_or_else(|| JsonError::invalid(offset, "value is missing").under("value"))
+        value.ok_or_else(|| JsonError::new(offset, "value is missing").under("value"))
     }
 }

@@ -16,7 +16,6 @@ use super::{
     number::{SAFE, put, write_double, write_float},
     time,
 };
-use crate::status::known;
 
 /// The most `Any`s inside each other; each is decoded anew, so the decoder's own limit is not enough.
 const MAX_ANYS: usize = 16;
@@ -56,11 +55,6 @@ pub(crate) fn field(
         return Ok(());
     }
     encoder.field_value(field, &message.get_field(field))
-}
-
-/// Writes an `Any` given by its parts.
-pub(crate) fn any(settings: &Settings, url: &str, value: &Bytes, out: &mut Vec<u8>) {
-    Encoder { settings, out, anys: 0 }.any(url, value);
 }
 
 struct Encoder<'s, 'o> {
@@ -240,7 +234,7 @@ impl Encoder<'_, '_> {
         self.out.extend_from_slice(b"{\"@type\":");
         string(self.out, url);
         let name = url.rsplit('/').next().unwrap_or_default();
-        let of = self.settings.pool.get_message_by_name(name).or_else(|| known::message(name));
+        let of = self.settings.pool.get_message_by_name(name);
         let inner = of.filter(|_| self.anys < MAX_ANYS);
         let inner = inner.and_then(|of| DynamicMessage::decode(of, bytes.clone()).ok());
         let before = self.out.len();
