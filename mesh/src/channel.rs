@@ -42,6 +42,7 @@ mod retry;
 #[cfg(test)]
 mod script;
 mod trace;
+mod upstream;
 
 pub(crate) use connection::Target;
 pub(crate) use figures::Figures;
@@ -50,6 +51,7 @@ pub use pipe::PipeListener;
 pub(crate) use pipe::Pipes;
 pub use queue::QueueConfig;
 pub use retry::RetryConfig;
+pub use upstream::{UpstreamChannel, is_address};
 
 type Body = tonic::body::Body;
 
