@@ -18,7 +18,7 @@ build: ## Build the release binary at target/release/lightning
 test: ## Run every test that needs nothing but the Rust toolchain
 	$(CARGO) test --workspace --locked
 
-test-scaled: ## Start PostgreSQL on loopback (installs it with apt when root) and run what needs it
+test-scaled: ## Start PostgreSQL on loopback (installs it with apt when root), get grpcio from PyPI, run what needs them
 	./deploy/test-scaled.sh
 
 lint: ## Check formatting, clippy and the contract

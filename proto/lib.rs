@@ -49,6 +49,8 @@ packages! {
     auth,
     /// The legacy HTTP surface.
     enhanced,
+    /// What the edge does with a request.
+    gateway,
     /// Connectors, integrations, webhooks.
     integrations,
     /// Reasons that all services share.

@@ -24,4 +24,4 @@ macro_rules! reasons {
     )*};
 }
 
-reasons!(agents, auth, enhanced, integrations, mesh, models, monitoring, workflows);
+reasons!(agents, auth, enhanced, gateway, integrations, mesh, models, monitoring, workflows);

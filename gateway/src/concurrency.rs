@@ -72,8 +72,8 @@ impl Places {
     }
 
     /// Takes a place, or says that there is none.
-    fn take(&self, path: &str) -> Result<Place, Fault> {
-        let method = contract::method(path);
+    fn take(&self, path: &str, mounted: Option<&contract::Method>) -> Result<Place, Fault> {
+        let method = mounted.or_else(|| contract::method(path));
         let streams =
             method.is_none_or(|method| method.client_streaming || method.server_streaming);
         let first = FIRST.iter().any(|prefix| path.starts_with(prefix));
@@ -124,7 +124,9 @@ where
         let word = self.places.0.word;
         Notes::in_extensions(request.extensions(), |known| known.upstream = Some(word));
         let path = request.uri().path().to_owned();
-        let place = match self.places.take(&path) {
+        // What is mounted is not of the contract, and brings along what there is to know.
+        let mounted = request.extensions().get::<contract::Method>();
+        let place = match self.places.take(&path, mounted) {
             Ok(place) => place,
             Err(fault) => {
                 let refused = Status::from(fault).into_http::<Body>();

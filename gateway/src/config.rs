@@ -13,6 +13,10 @@ use crate::{
     limits::{By, Rule},
 };
 
+mod upstream;
+
+pub use upstream::Upstream;
+
 /// What the gateway can be told. Where the other services are is said in `[mesh] peers`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,6 +39,15 @@ pub struct Config {
     pub compression: CompressionConfig,
     /// How many calls go to one service at once.
     pub concurrency: ConcurrencyConfig,
+    /// gRPC services from outside of the mesh that are mounted here; at most 64.
+    pub upstream: Vec<Upstream>,
+}
+
+impl Config {
+    /// Says what is wrong with the upstreams beyond the types.
+    pub fn check(&self) -> Result<(), Error> {
+        upstream::check(&self.upstream)
+    }
 }
 
 /// `[gateway.cors]`.
@@ -89,6 +102,7 @@ impl Default for Config {
             cors: CorsConfig::default(),
             compression: CompressionConfig::default(),
             concurrency: ConcurrencyConfig::default(),
+            upstream: Vec::new(),
         }
     }
 }

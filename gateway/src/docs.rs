@@ -1,6 +1,8 @@
 //! `/openapi.json` and `/docs`: the API shown to people and generators. Open to everyone, since they
 //! say nothing that the contract does not.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     http::header,
@@ -8,18 +10,20 @@ use axum::{
     routing::get,
 };
 
+use crate::openapi::Documents;
+
 const PAGE: &str = include_str!("../assets/docs.html");
 
 /// What the page may do: talk to its own origin, nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Serves the document.
-pub(crate) fn document(document: &serde_json::Value) -> Router {
-    let text = document.to_string();
+/// Serves the document, as it is when somebody asks.
+pub(crate) fn document(documents: Documents) -> Router {
+    let documents = Arc::new(documents);
     let answer = move || {
-        let text = text.clone();
-        async move { ([(header::CONTENT_TYPE, "application/json")], text) }
+        let text = documents.current();
+        async move { ([(header::CONTENT_TYPE, "application/json")], text.to_string()) }
     };
     Router::new().route("/openapi.json", get(answer))
 }

@@ -68,7 +68,7 @@ pub(crate) fn owners(pool: &'static DescriptorPool) -> Vec<(&'static str, &'stat
     let known = |name: &str| pool.get_service_by_name(name);
     services
         .filter(|(name, _)| known(name).is_some_and(|service| !is_internal(&service)))
-        .filter(|(_, word)| *word != "telemetry")
+        .filter(|(_, word)| !["gateway", "telemetry"].contains(word))
         .collect()
 }
 

@@ -1,11 +1,15 @@
 //! The OpenAPI 3.1 document, made from the routes themselves.
 //!
 //! It reads the very list that the router matches against and the comments of the contract, so it
-//! cannot promise a path, a parameter or a status that the gateway does not serve. Schemas are in
-//! [`schema`]; nothing here knows a service by name.
+//! cannot promise a path, a parameter or a status that the gateway does not serve. What is mounted is
+//! in it as long as it is mounted. Schemas are in [`schema`]; nothing here knows a service by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use lightning_mesh::serve::{Mount, MountTable, Mounts};
 use lightning_transcode::{BodyRule, Route, Routes};
 use prost_reflect::{FieldDescriptor, MessageDescriptor};
 use serde_json::{Map, Value, json};
@@ -19,20 +23,84 @@ mod tests;
 use comments::Comments;
 use schema::{Schemas, of_field};
 
-/// Makes the document for these routes; `version` is that of the program.
-pub(crate) fn document(routes: &Routes, version: &str) -> Value {
-    let comments = Comments::read(routes.pool());
-    let mut schemas = Schemas::new(&comments);
-    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    let mut tags = BTreeSet::new();
-    let mut names = BTreeSet::new();
-    for route in routes.iter() {
-        let method = route.http_method().as_str().to_ascii_lowercase();
-        let operation = operation(route, &comments, &mut schemas, &mut names);
-        tags.insert(tag(route));
-        paths.entry(path(route)).or_default().insert(method, operation);
+/// The document of a gateway, made anew when something else is mounted.
+pub(crate) struct Documents {
+    routes: Routes,
+    mounts: Mounts,
+    made: Mutex<Option<(Arc<MountTable>, Arc<str>)>>,
+}
+
+impl Documents {
+    /// The document of the contract's routes and whatever is mounted.
+    pub(crate) fn new(routes: Routes, mounts: Mounts) -> Self {
+        Self { routes, mounts, made: Mutex::default() }
     }
-    schemas.add_error();
+
+    /// The text of the document.
+    pub(crate) fn current(&self) -> Arc<str> {
+        let table = self.mounts.current();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*made {
+            Some((of, text)) if Arc::ptr_eq(of, &table) => text.clone(),
+            Some(_) | None => {
+                let document = document(&self.routes, table.mounts(), env!("CARGO_PKG_VERSION"));
+                let text: Arc<str> = document.to_string().into();
+                *made = Some((table, text.clone()));
+                text
+            }
+        }
+    }
+}
+
+/// What is gathered while routes are written.
+#[derive(Default)]
+struct Gathered {
+    paths: BTreeMap<String, Map<String, Value>>,
+    tags: BTreeSet<String>,
+    names: BTreeSet<String>,
+    schemas: Map<String, Value>,
+}
+
+impl Gathered {
+    /// Writes the routes of the contract, or of a mount.
+    fn add(&mut self, routes: &Routes, mount: Option<&Mount>) {
+        let comments = Comments::read(routes.pool());
+        let mut schemas = Schemas::new(&comments, mount.map(Mount::name));
+        if mount.is_none() {
+            schemas.add_error();
+        }
+        for route in routes.iter() {
+            let method = route.http_method().as_str().to_ascii_lowercase();
+            let mut operation = operation(route, &comments, &mut schemas, &mut self.names);
+            let permission = match mount {
+                Some(mount) => mount.permission(route.grpc_path()).map(ToString::to_string),
+                None => permission(route),
+            };
+            if let Some(permission) = permission {
+                if permission == "public" {
+                    operation["security"] = json!([]);
+                }
+                operation["x-permission"] = json!(permission);
+            }
+            if let Some(mount) = mount {
+                operation["x-upstream"] = json!(mount.name());
+            }
+            self.tags.insert(tag(route));
+            self.paths.entry(path(route)).or_default().insert(method, operation);
+        }
+        self.schemas.extend(schemas.into_map());
+    }
+}
+
+/// Makes the document for the contract's routes and those of the mounts; `version` is that of the
+/// program.
+pub(crate) fn document(routes: &Routes, mounts: &[Arc<Mount>], version: &str) -> Value {
+    let mut gathered = Gathered::default();
+    gathered.add(routes, None);
+    for mount in mounts {
+        gathered.add(mount.routes(), Some(mount));
+    }
+    let Gathered { paths, tags, names: _, schemas } = gathered;
     let tags: Vec<Value> = tags.into_iter().map(|name| json!({ "name": name })).collect();
     json!({
         "openapi": "3.1.0",
@@ -47,7 +115,7 @@ pub(crate) fn document(routes: &Routes, version: &str) -> Value {
         "tags": tags,
         "paths": paths,
         "components": {
-            "schemas": schemas.into_map(),
+            "schemas": schemas,
             "responses": { "RateLimited": rate_limited() },
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
@@ -105,12 +173,6 @@ fn operation(
     });
     if let Some(body) = request_body(route, schemas) {
         operation["requestBody"] = body;
-    }
-    if let Some(permission) = permission(route) {
-        if permission == "public" {
-            operation["security"] = json!([]);
-        }
-        operation["x-permission"] = json!(permission);
     }
     operation
 }

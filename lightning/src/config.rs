@@ -99,6 +99,7 @@ impl Config {
         if let Some(unknown) = sections.keys().next() {
             bail!("unknown section [{unknown}] in the configuration");
         }
+        config.gateway.check()?;
         let port = config.listen["auth"].port();
         if !issuer_is_said && port != 0 {
             // The default issuer is where the auth service listens.

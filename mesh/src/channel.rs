@@ -57,7 +57,7 @@ pub(crate) use pipe::Pipes;
 pub use queue::QueueConfig;
 pub use resolve::Addresses;
 pub use retry::RetryConfig;
-pub use upstream::UpstreamError;
+pub use upstream::{UpstreamError, is_address};
 
 type Body = tonic::body::Body;
 

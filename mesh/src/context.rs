@@ -242,6 +242,16 @@ impl Context {
         &self.node.0.config.mesh.serve
     }
 
+    /// How this service calls others.
+    pub fn channel_config(&self) -> &ChannelConfig {
+        &self.node.0.config.mesh.channel
+    }
+
+    /// Where a peer was configured to be; nowhere when it is in this process or unknown.
+    pub fn peer_addresses(&self, peer: &str) -> impl Iterator<Item = &str> {
+        self.node.0.addresses.get(peer).into_iter().flat_map(Addresses::iter)
+    }
+
     /// A gate for the named services of the contract (the gateway names all of them).
     pub fn gate<'a>(&self, services: impl IntoIterator<Item = &'a str>) -> Result<Gate, GateError> {
         let node = &*self.node.0;

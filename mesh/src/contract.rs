@@ -33,6 +33,13 @@ pub fn method(path: &str) -> Option<&'static Method> {
     METHODS.get(path)
 }
 
+/// What is known of the method that a request calls: what whoever mounted it left in the extensions, or
+/// else what the contract says.
+pub fn method_of<B>(request: &http::Request<B>) -> Option<Method> {
+    let mounted = request.extensions().get::<Method>().copied();
+    mounted.or_else(|| method(request.uri().path()).copied())
+}
+
 impl Method {
     /// What a descriptor says.
     pub fn of(method: &MethodDescriptor) -> Self {

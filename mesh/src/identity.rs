@@ -18,7 +18,7 @@ mod token;
 mod verifier;
 
 pub use caller::Caller;
-pub use gate::{Gate, GateError};
+pub use gate::{Gate, GateError, Permission};
 pub use key::KeyError;
 pub(crate) use key::MeshKey;
 pub(crate) use token::Tokens;

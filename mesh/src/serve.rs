@@ -25,6 +25,7 @@ mod figures;
 mod grpc;
 mod handler;
 mod health;
+mod mount;
 mod reflection;
 mod rest;
 
@@ -32,6 +33,7 @@ pub use accept::{Drained, serve_with};
 pub(crate) use grpc::GrpcStack;
 pub use handler::{Next, metrics_answer};
 pub use health::Health;
+pub use mount::{Mount, MountTable, MountedMethod, Mounts};
 pub use reflection::reflection;
 pub use rest::{error_response, plain_error, plain_error_as, rest_options};
 

@@ -11,6 +11,7 @@ use tower::util::BoxCloneSyncService;
 use crate::{
     channel::Channel,
     policy::{Policy, Wrap},
+    serve::Mounts,
 };
 
 /// A gRPC service of any kind.
@@ -29,6 +30,8 @@ pub struct Service {
     pub(crate) edge: Option<Edge>,
     pub(crate) policy: Option<Arc<dyn Policy>>,
     pub(crate) wrap: Option<Arc<dyn Wrap>>,
+    /// What comes and goes while the port is served.
+    pub(crate) mounts: Option<Mounts>,
 }
 
 /// What only the edge of the mesh does.
@@ -49,6 +52,7 @@ impl Service {
             edge: None,
             policy: None,
             wrap: None,
+            mounts: None,
         }
     }
 
@@ -128,6 +132,15 @@ impl Service {
     #[must_use]
     pub fn wrap(mut self, wrap: Arc<dyn Wrap>) -> Self {
         self.wrap = Some(wrap);
+        self
+    }
+
+    /// Serves gRPC services from outside of the contract beside its own, as they come and go: over gRPC
+    /// and gRPC-Web by their names, over REST by their routes, and in reflection. They pass the same
+    /// gate, which asks for the permission that their mount names.
+    #[must_use]
+    pub fn mounts(mut self, mounts: Mounts) -> Self {
+        self.mounts = Some(mounts);
         self
     }
 

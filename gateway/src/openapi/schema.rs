@@ -16,29 +16,38 @@ const INPUT_ONLY: i32 = 4;
 /// The schemas that the operations refer to, gathered while they are written.
 pub(super) struct Schemas<'c> {
     comments: &'c Comments,
+    /// The upstream whose messages they are; none for the contract's.
+    upstream: Option<&'c str>,
     by_name: BTreeMap<String, Value>,
+    /// Messages that something refers to and whose schema is not written yet.
+    pending: Vec<MessageDescriptor>,
 }
 
 impl<'c> Schemas<'c> {
-    pub(super) fn new(comments: &'c Comments) -> Self {
-        Self { comments, by_name: BTreeMap::new() }
+    pub(super) fn new(comments: &'c Comments, upstream: Option<&'c str>) -> Self {
+        Self { comments, upstream, by_name: BTreeMap::new(), pending: Vec::new() }
     }
 
-    pub(super) fn into_map(self) -> Map<String, Value> {
+    /// All schemas that were referred to, and those that they refer to.
+    pub(super) fn into_map(mut self) -> Map<String, Value> {
+        // A list instead of a recursion: how deep the messages of an upstream nest is not our choice.
+        while let Some(message) = self.pending.pop() {
+            let schema = self.message(&message);
+            self.by_name.insert(self.component_name(&message), schema);
+        }
         self.by_name.into_iter().collect()
     }
 
-    /// A reference to a message's schema, which is written when it is first needed.
+    /// A reference to a message's schema.
     pub(super) fn reference(&mut self, message: &MessageDescriptor) -> Value {
         if let Some(schema) = well_known(message.full_name()) {
             return schema;
         }
-        let name = component_name(message);
+        let name = self.component_name(message);
         if !self.by_name.contains_key(&name) {
-            // The place is taken before the fields are walked, so that recursion ends.
+            // The place is taken now, so that each is written once.
             self.by_name.insert(name.clone(), Value::Null);
-            let schema = self.message(message);
-            self.by_name.insert(name.clone(), schema);
+            self.pending.push(message.clone());
         }
         json!({ "$ref": format!("#/components/schemas/{name}") })
     }
@@ -64,6 +73,16 @@ impl<'c> Schemas<'c> {
             } },
         });
         self.by_name.insert("Error".to_owned(), error);
+    }
+
+    /// `lightning.agents.v1.Agent` is `agents.Agent`: short, and unique since packages are. Messages of
+    /// an upstream keep their whole name below that of the upstream, which no package of ours has.
+    fn component_name(&self, message: &MessageDescriptor) -> String {
+        let name = message.full_name();
+        match self.upstream {
+            Some(upstream) => format!("{upstream}.{name}"),
+            None => name.strip_prefix("lightning.").unwrap_or(name).replace(".v1.", "."),
+        }
     }
 
     fn message(&mut self, message: &MessageDescriptor) -> Value {
@@ -166,12 +185,6 @@ fn well_known(name: &str) -> Option<Value> {
         }
         _ => return None,
     })
-}
-
-/// `lightning.agents.v1.Agent` is `agents.Agent`: short, and unique since packages are.
-fn component_name(message: &MessageDescriptor) -> String {
-    let name = message.full_name();
-    name.strip_prefix("lightning.").unwrap_or(name).replace(".v1.", ".")
 }
 
 fn behaviours(field: &FieldDescriptor) -> Vec<i32> {

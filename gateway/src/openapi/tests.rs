@@ -1,7 +1,13 @@
 //! What generators rely on.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
+use lightning_mesh::serve::{Mount, rest_options};
+use lightning_transcode::RoutesBuilder;
+use prost_reflect::DescriptorPool;
 use serde_json::Value;
 
 fn document() -> Value {
@@ -78,4 +84,37 @@ fn the_document_says_what_the_contract_says() {
     assert_eq!(document["paths"]["/api/v1/auth/login"]["post"]["security"], serde_json::json!([]));
     let deleted = &document["paths"]["/api/v1/agents/{id}"]["delete"]["responses"];
     assert!(deleted["204"]["content"].is_null());
+}
+
+/// A pool in which each of many messages holds the next, with one route to the first.
+fn deep(levels: usize) -> DescriptorPool {
+    let next = |level: usize| match level + 1 < levels {
+        true => format!("M{} next = 1;", level + 1),
+        false => String::new(),
+    };
+    let messages: String =
+        (0..levels).map(|level| format!("message M{level} {{ {} }}\n", next(level))).collect();
+    let proto = format!(
+        "syntax = \"proto3\"; package deep.v1; import \"google/api/annotations.proto\";
+        service Deep {{ rpc Get(M0) returns (M0) {{
+            option (google.api.http) = {{post: \"/deep\" body: \"*\"}}; }} }}\n{messages}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("deep.proto"), proto).unwrap();
+    let contract = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto");
+    let mut compiler = protox::Compiler::new([folder.path(), &contract]).unwrap();
+    compiler.include_imports(true).open_file("deep.proto").unwrap();
+    DescriptorPool::decode(compiler.encode_file_descriptor_set().as_slice()).unwrap()
+}
+
+#[test]
+fn messages_of_an_upstream_may_nest_as_deep_as_they_like() {
+    let mut builder = RoutesBuilder::new(deep(20_000), rest_options());
+    let routes = builder.add_service("deep.v1.Deep").build().unwrap();
+    let answer = |_| async { Ok(http::Response::new(tonic::body::Body::empty())) };
+    let service = tower::service_fn(answer);
+    let (services, methods) = (vec!["deep.v1.Deep".to_owned()], HashMap::new());
+    let mount = Mount::new("deep", services, methods, routes.clone(), Vec::new(), service);
+    let document = super::document(&routes, &[Arc::new(mount)], "1");
+    assert!(document["components"]["schemas"]["deep.deep.v1.M19999"].is_object());
 }

@@ -43,6 +43,11 @@ fn what_is_wrong_is_named() {
     check("[agents]\nlisten = \"here\"", "agents.listen");
     check("[agents]\nport = 1", "port");
     check("[mesh.tls]\nmode = \"loose\"", "mesh.tls.mode");
+    check("[[gateway.upstream]]\nname = \"x\"", "addresses");
+    check(
+        "[[gateway.upstream]]\nname = \"X\"\naddresses = [\"http://127.0.0.1:1\"]",
+        "small letters",
+    );
     check("[monitoring]\ninterval = \"soon\"", "monitoring.interval");
 }
 

@@ -213,9 +213,11 @@ impl tower::Service<Request<Body>> for Balance {
 impl Shared {
     async fn call(self: &Arc<Self>, mut request: Request<Body>) -> Response<Body> {
         self.touch();
+        let method = contract::method_of(&request);
+        let streams = method.is_none_or(|method| method.server_streaming);
         for _ in 0..MAX_TRIES {
-            let Some(Picked { endpoint, lane, permit }) = self.pick(request.uri().path()).await
-            else {
+            let picked = self.pick(request.uri().path(), streams).await;
+            let Some(Picked { endpoint, lane, permit }) = picked else {
                 return self.nobody();
             };
             match endpoint.call(lane, request, permit).await {
@@ -227,14 +229,14 @@ impl Shared {
     }
 
     /// An endpoint for a call, waiting for one that is being connected; `None` if there is none.
-    async fn pick(self: &Arc<Self>, path: &str) -> Option<Picked> {
-        if let Pick::Found(picked) = self.pick_now(path) {
+    async fn pick(self: &Arc<Self>, path: &str, streams: bool) -> Option<Picked> {
+        if let Pick::Found(picked) = self.pick_now(path, streams) {
             return Some(picked);
         }
         // From here on no change is missed: what happened before is seen by the next look.
         let mut changes = self.changes.subscribe();
         loop {
-            match self.pick_now(path) {
+            match self.pick_now(path, streams) {
                 Pick::Found(picked) => return Some(picked),
                 Pick::Coming => changes.changed().await.ok()?,
                 Pick::Nothing => return None,
@@ -242,7 +244,7 @@ impl Shared {
         }
     }
 
-    fn pick_now(self: &Arc<Self>, path: &str) -> Pick {
+    fn pick_now(self: &Arc<Self>, path: &str, streams: bool) -> Pick {
         let endpoints = self.endpoints.load();
         match &endpoints[..] {
             [] if self.names.are_unknown() => {
@@ -251,10 +253,7 @@ impl Shared {
             }
             [] => Pick::Nothing,
             [only] => pick::only(only),
-            several => {
-                let streams = contract::method(path).is_none_or(|method| method.server_streaming);
-                pick::one_of(several, class::of(path), streams, Instant::now())
-            }
+            several => pick::one_of(several, class::of(path), streams, Instant::now()),
         }
     }
 

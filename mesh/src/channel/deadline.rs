@@ -63,7 +63,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let streams = answers_with_stream(request.uri().path());
+        // A method that nothing is known of counts as a stream: it may take any time.
+        let streams = contract::method_of(&request).is_none_or(|method| method.server_streaming);
         let deadline = self.deadline(&request, streams);
         let idle = streams.then_some(self.idle);
         request.extensions_mut().insert(CallBounds(Bounds {
@@ -104,12 +105,6 @@ pub(super) fn tell_what_is_left(request: &mut Request<Body>) {
 
 fn expired() -> Response<Body> {
     grpc_answer(deadline_passed()).map(|body: body::Body| Body::new(body))
-}
-
-/// Whether a method of the contract answers with a stream. A method outside of it counts as one, since
-/// nothing is known about how long it takes.
-fn answers_with_stream(path: &str) -> bool {
-    contract::method(path).is_none_or(|method| method.server_streaming)
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ struct Template {
     headers: HeaderMap,
     caller: Option<Arc<Caller>>,
     bounds: Option<CallBounds>,
+    /// Of a method that is not of the contract.
+    mounted: Option<Method>,
 }
 
 /// How far one call has come.
@@ -144,8 +146,8 @@ async fn run<S>(
 where
     S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
+    let method = contract::method_of(&request);
     let (mut parts, body) = request.into_parts();
-    let method = contract::method(parts.uri.path());
     let mut course = Course::of(method, &parts);
     match course.previous {
         0 => policy.limit.budget.called(),
@@ -191,7 +193,7 @@ where
 }
 
 impl Course {
-    fn of(method: Option<&Method>, parts: &Parts) -> Self {
+    fn of(method: Option<Method>, parts: &Parts) -> Self {
         let caller = parts.extensions.get::<Caller>();
         let bounds = parts.extensions.get::<CallBounds>();
         Self {
@@ -301,6 +303,7 @@ impl Template {
             headers: parts.headers.clone(),
             caller,
             bounds: parts.extensions.get::<CallBounds>().copied(),
+            mounted: parts.extensions.get::<Method>().copied(),
         }
     }
 
@@ -319,6 +322,9 @@ impl Template {
         }
         if let Some(bounds) = self.bounds {
             request.extensions_mut().insert(bounds);
+        }
+        if let Some(mounted) = self.mounted {
+            request.extensions_mut().insert(mounted);
         }
         tell_what_is_left(&mut request);
         request

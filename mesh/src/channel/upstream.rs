@@ -23,6 +23,17 @@ pub struct UpstreamError {
     pub address: String,
 }
 
+/// Whether a text is an address of an upstream: `http://host:port`. The certificates of the mesh say
+/// nothing about others, so there is no https to them yet.
+pub fn is_address(text: &str) -> bool {
+    faulty(&Addresses::from(vec![text.to_owned()])).is_none()
+}
+
+fn faulty(addresses: &Addresses) -> Option<&str> {
+    let secure = || addresses.iter().find(|address| address.starts_with("https:"));
+    addresses.faulty().or_else(secure)
+}
+
 impl Peers {
     /// A new way to a service outside the mesh, at one or several addresses; `name` is what its figures
     /// and errors are called. Unless `pass_credentials`, nothing that identifies a caller is sent. Each
@@ -34,9 +45,7 @@ impl Peers {
         pass_credentials: bool,
     ) -> Result<Channel, UpstreamError> {
         let addresses = Addresses::from(addresses.to_vec());
-        // The certificates of the mesh say nothing about others, so there is no https to them yet.
-        let secure = addresses.iter().find(|address| address.starts_with("https:"));
-        if let Some(address) = addresses.faulty().or(secure) {
+        if let Some(address) = faulty(&addresses) {
             let (upstream, address) = (name.to_owned(), address.to_owned());
             return Err(UpstreamError { upstream, address });
         }

@@ -14,7 +14,7 @@ use super::{Caller, Verifier, open_mode};
 use crate::{
     fault::Fault,
     policy::{Call, Policy},
-    serve::Peer,
+    serve::{Mount, Mounts, Peer},
     telemetry::trace,
     tls::PeerIdentity,
 };
@@ -38,6 +38,8 @@ pub struct Gate {
     /// The word under which this service is the audience of mesh tokens.
     service: &'static str,
     methods: HashMap<String, Permission>,
+    /// Methods from outside of the contract, which come and go.
+    mounts: Mounts,
     verifier: Arc<Verifier>,
     /// Whether every listener of the process is on loopback.
     loopback: bool,
@@ -46,10 +48,25 @@ pub struct Gate {
     policy: Option<Arc<dyn Policy>>,
 }
 
-enum Permission {
+/// What the caller of a method needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permission {
+    /// Nothing: anyone may call.
     Public,
+    /// To be a service of the mesh.
     Internal,
+    /// A permission such as `agents.write`.
     Named(String),
+}
+
+impl std::fmt::Display for Permission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Public => "public",
+            Self::Internal => "internal",
+            Self::Named(name) => name,
+        })
+    }
 }
 
 /// What keeps a service from starting.
@@ -91,7 +108,9 @@ impl Gate {
                 methods.insert(path, permission(&method)?);
             }
         }
-        Ok(Self { service, methods, verifier, loopback, certificates: false, policy: None })
+        let mounts = Mounts::default();
+        let (certificates, policy) = (false, None);
+        Ok(Self { service, methods, mounts, verifier, loopback, certificates, policy })
     }
 
     /// The same gate, which believes mesh tokens from the network only together with the certificate of
@@ -108,22 +127,36 @@ impl Gate {
         Self { policy, ..self }
     }
 
+    /// Decides about mounted methods too.
+    #[must_use]
+    pub(crate) fn with_mounts(self, mounts: Mounts) -> Self {
+        Self { mounts, ..self }
+    }
+
     /// Whether the method is offered here.
     pub fn knows(&self, path: &str) -> bool {
-        self.methods.contains_key(path) || is_built_in(path)
+        self.methods.contains_key(path)
+            || is_built_in(path)
+            || self.mounts.current().of_method(path).is_some()
     }
 
     /// Admits a call to a method (`/package.Service/Method`), leaving its [`Caller`] in the extensions,
     /// or says why not. A call that was admitted before (by the transcoder, before it read the body) is
-    /// not checked twice; extensions cannot come from outside.
+    /// not checked twice; extensions cannot come from outside. A call to a mounted method keeps its
+    /// [`Mount`] in the extensions, so that it is answered by what it was admitted to even if another
+    /// is mounted meanwhile.
     pub async fn admit(&self, path: &str, parts: &mut Parts) -> Result<(), Fault> {
         if parts.extensions.get::<Caller>().is_some() {
             return Ok(());
         }
+        let mut mounted = None;
         let permission = match self.methods.get(path) {
             Some(permission) => permission,
             None if is_built_in(path) => &Permission::Public,
-            None => return Err(unknown_method()),
+            None => {
+                let mount = mounted.insert(self.mounted(path, parts).ok_or_else(unknown_method)?);
+                mount.permission(path).ok_or_else(unknown_method)?
+            }
         };
         let identified = match permission {
             Permission::Public => self.identify_leniently(parts).await,
@@ -140,7 +173,16 @@ impl Gate {
         }
         tracing::Span::current().record("caller", caller.subject.as_str());
         parts.extensions.insert(caller.with_trace(trace::current()));
+        if let Some(mount) = mounted {
+            parts.extensions.insert(mount);
+        }
         Ok(())
+    }
+
+    /// The mount that has the method: the one whose route was taken, else the present one.
+    fn mounted(&self, path: &str, parts: &Parts) -> Option<Arc<Mount>> {
+        let taken = parts.extensions.get::<Arc<Mount>>().cloned();
+        taken.or_else(|| self.mounts.current().of_method(path).cloned())
     }
 
     /// Who is calling, by credential, or by open mode; anonymous if neither tells. Fails on a

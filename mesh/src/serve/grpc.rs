@@ -27,6 +27,7 @@ use crate::{
     channel::hop,
     fault::Fault,
     identity::{Caller, Gate},
+    serve::Mount,
     service::Grpc,
     task::panic_text,
     timeout,
@@ -88,6 +89,9 @@ impl GrpcStack {
         if let Some(caller) = parts.extensions.remove::<Caller>() {
             let attempts = hop::previous_attempts(&parts.headers);
             parts.extensions.insert(caller.with_deadline(deadline).with_attempts(attempts));
+        }
+        if let Some(mount) = parts.extensions.remove::<Arc<Mount>>() {
+            return mount.call(Request::from_parts(parts, body)).await.map(boxed);
         }
         let name =
             path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|split| split.0);

@@ -17,8 +17,8 @@ use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 
 use super::{
-    GrpcStack, Handler, Health, ServeConfig, ServeError, error_response, figures, plain_error_as,
-    reflection, rest,
+    GrpcStack, Handler, Health, Mounts, ServeConfig, ServeError, error_response, figures,
+    plain_error_as, reflection, rest,
 };
 use crate::{
     body::{Arriving, Body, Silence, boxed, empty},
@@ -42,6 +42,7 @@ struct Standard {
     web: GrpcWebService<GrpcStack>,
     rest: Transcoder<GrpcStack>,
     routes: Routes,
+    mounts: Mounts,
     http: Vec<(String, axum::Router)>,
     config: ServeConfig,
     wrap: Option<Arc<dyn Wrap>>,
@@ -75,7 +76,9 @@ impl Service {
             .map_err(|source| ServeError::Reflection { service, source })?;
         let gate = context.gate(names.iter().copied());
         let gate = gate.map_err(|source| ServeError::Gate { service, source })?;
-        let gate = Arc::new(gate.with_policy(complete.policy));
+        let mounts = complete.mounts.unwrap_or_default();
+        let gate = gate.with_policy(complete.policy).with_mounts(mounts.clone());
+        let gate = Arc::new(gate);
         let grpc =
             GrpcStack::new(gate.clone(), complete.grpc.into_iter().collect::<HashMap<_, _>>());
         let (routes, rest) =
@@ -89,6 +92,7 @@ impl Service {
             grpc,
             rest,
             routes,
+            mounts,
             http: complete.http,
             config: context.serve_config().clone(),
             wrap: complete.wrap,
@@ -129,8 +133,16 @@ impl Standard {
         if request.method() == Method::POST && self.gate.knows(path) {
             return not_grpc();
         }
-        let request = request.map(|body| Silence::new(body, self.config.body_timeout));
-        let answered = self.rest.clone().oneshot(request).await;
+        let mount = self.mounts.current().of_path(request.method(), path).cloned();
+        let mut request = request.map(|body| Silence::new(body, self.config.body_timeout));
+        let answered = match mount {
+            Some(mount) => {
+                let rest = rest::mounted(&mount, self.gate.clone(), self.grpc.clone());
+                request.extensions_mut().insert(mount);
+                rest.oneshot(request).await
+            }
+            None => self.rest.clone().oneshot(request).await,
+        };
         answered.unwrap_or_else(|never| match never {})
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, request::Parts};
 use lightning_transcode::{Admit, Options, Routes, RoutesBuilder, Transcoder};
 
-use super::{GrpcStack, ServeError};
+use super::{GrpcStack, Mount, ServeError};
 use crate::{body::Body, fault::Fault, identity::Gate};
 
 /// The transcoder's options for our contract.
@@ -33,6 +33,11 @@ pub(super) fn transcoder<'a>(
         .map_err(|faults| ServeError::Routes { service, faults: faults.to_string() })?;
     let transcoder = Transcoder::new(routes.clone(), stack).with_admit(gate);
     Ok((routes, transcoder))
+}
+
+/// The same for the routes of a mount.
+pub(super) fn mounted(mount: &Mount, gate: Arc<Gate>, stack: GrpcStack) -> Transcoder<GrpcStack> {
+    Transcoder::new(mount.routes().clone(), stack).with_admit(gate)
 }
 
 /// A fault in the one JSON shape of errors.

@@ -1,13 +1,13 @@
 //! The figures of one service: Prometheus text, and the numbers behind `MetricsService`.
 //!
-//! The labels are bounded: methods come from the contract, everything else counts as `other`; codes are
-//! the seventeen of gRPC. A caller cannot make a new series.
+//! The labels are bounded: methods come from the contract or from what the gateway mounted, everything
+//! else counts as `other`; codes are the seventeen of gRPC. A caller cannot make a new series.
 
 use std::{
     collections::HashMap,
     fs,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -26,6 +26,8 @@ use crate::clock::{Clock, Timestamp};
 
 /// What methods outside the contract are counted as.
 const OTHER: &str = "other";
+/// How many methods outside the contract are counted by their names; further ones are `other`.
+const MAX_LEARNED: usize = 4_096;
 /// How many codes gRPC has.
 const CODES: usize = 17;
 
@@ -45,6 +47,9 @@ struct Inner {
     memory: Gauge,
     tasks: Gauge,
     methods: HashMap<String, MethodFigures>,
+    /// Methods outside the contract that [`Metrics::learn`] was told of. They stay when they are gone,
+    /// as counters should.
+    learned: RwLock<HashMap<String, Arc<MethodFigures>>>,
 }
 
 /// What is counted of one method. Its series are looked up by their labels once; after that, counting
@@ -113,7 +118,18 @@ impl Metrics {
             memory,
             tasks,
             methods,
+            learned: RwLock::default(),
         }))
+    }
+
+    /// Counts methods outside the contract by their names from now on, written `package.Service/Method`.
+    pub fn learn(&self, methods: impl IntoIterator<Item = String>) {
+        let mut learned = self.0.learned.write().unwrap_or_else(PoisonError::into_inner);
+        for method in methods {
+            if learned.len() < MAX_LEARNED && !self.0.methods.contains_key(&method) {
+                learned.entry(method).or_default();
+            }
+        }
     }
 
     /// Adds figures of the service's own trade: `metrics.registry(|registry| registry.register(…))`.
@@ -136,18 +152,26 @@ impl Metrics {
     pub(crate) fn record(&self, path: &str, code: Code, elapsed: Duration) {
         let inner = &*self.0;
         let method = path.strip_prefix('/').unwrap_or(path);
-        let (method, figures) = match inner.methods.get_key_value(method) {
-            Some(known) => known,
-            None => inner.methods.get_key_value(OTHER).expect("inserted at the start"),
+        let learned;
+        let (method, figures) = match inner.methods.get(method) {
+            Some(known) => (method, known),
+            None => {
+                let all = inner.learned.read().unwrap_or_else(PoisonError::into_inner);
+                learned = all.get(method).cloned();
+                match &learned {
+                    Some(learned) => (method, &**learned),
+                    None => (OTHER, inner.methods.get(OTHER).expect("inserted at the start")),
+                }
+            }
         };
         let requests = figures.requests[code as usize].get_or_init(|| {
             let code = code_name(code);
-            let labels = CallLabels { service: inner.service, method: method.clone(), code };
+            let labels = CallLabels { service: inner.service, method: method.to_owned(), code };
             inner.requests.get_or_create(&labels).clone()
         });
         requests.inc();
         let duration = figures.duration.get_or_init(|| {
-            let labels = MethodLabels { service: inner.service, method: method.clone() };
+            let labels = MethodLabels { service: inner.service, method: method.to_owned() };
             inner.durations.get_or_create(&labels).clone()
         });
         duration.observe(elapsed.as_secs_f64());
@@ -166,8 +190,10 @@ impl Metrics {
     /// The figures as the contract tells them.
     pub(crate) fn snapshot(&self, serving: bool, figures: HashMap<String, f64>) -> pb::Metrics {
         let inner = &*self.0;
-        let mut methods: Vec<_> =
-            inner.methods.iter().filter_map(|(name, figures)| figures.snapshot(name)).collect();
+        let learned = inner.learned.read().unwrap_or_else(PoisonError::into_inner);
+        let learned = learned.iter().filter_map(|(name, figures)| figures.snapshot(name));
+        let known = inner.methods.iter().filter_map(|(name, figures)| figures.snapshot(name));
+        let mut methods: Vec<_> = known.chain(learned).collect();
         methods.sort_by(|a, b| a.method.cmp(&b.method));
         let sum = |wanted: fn(&str) -> bool| {
             let counts = methods.iter().flat_map(|method| &method.codes);

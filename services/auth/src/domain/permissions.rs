@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 pub enum Role {
     /// May do everything.
     Admin,
-    /// Everything except `auth.*`.
+    /// Everything except `auth.*` and `gateway.*`, which belong to those who run the mesh.
     Developer,
     /// Reads everything except `auth.read`; invokes, executes and infers.
     Analyst,
@@ -81,7 +81,7 @@ impl Role {
         let reads = verb == "read" && area != "auth";
         match self {
             Self::Admin => true,
-            Self::Developer => area != "auth",
+            Self::Developer => !matches!(area, "auth" | "gateway"),
             Self::Analyst => {
                 reads || area == "account" || matches!(verb, "invoke" | "execute" | "infer")
             }

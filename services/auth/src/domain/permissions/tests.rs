@@ -32,7 +32,11 @@ fn roles_hold_what_their_names_say() {
     };
     for permission in &contract {
         check(Role::Admin, permission, true);
-        check(Role::Developer, permission, !permission.starts_with("auth."));
+        let for_operators = ["auth.", "gateway."].iter().any(|area| permission.starts_with(area));
+        check(Role::Developer, permission, !for_operators);
+    }
+    for role in ROLES {
+        check(role, "gateway.debug", role == Role::Admin);
     }
     check(Role::Analyst, "agents.read", true);
     check(Role::Analyst, "agents.invoke", true);
