@@ -19,8 +19,9 @@ use crate::config::ConcurrencyConfig;
 
 /// Calls slower than this by their nature are not a measure.
 const LONG: f64 = 0.25;
-/// Latencies below this are nobody's overload, in seconds.
-const HARMLESS: f64 = 0.005;
+/// Latencies below this are nobody's overload, in seconds: a service that answers some hundred callers
+/// at once within it is busy, and that is what it is for.
+const HARMLESS: f64 = 0.025;
 /// How many times the usual latency is still fine.
 const TOLERANCE: f64 = 2.0;
 /// A window has at least so many calls and lasts at least so long.
@@ -37,6 +38,8 @@ const MAX_METHODS: usize = 4_096;
 pub(crate) enum Class {
     /// Under the limit that adapts.
     Quick,
+    /// The same, begun when half of the limit or more was under way.
+    Crowded,
     /// Under the fixed one.
     Long,
 }
@@ -147,12 +150,12 @@ impl Adaptive {
         }
         self.quick += 1;
         self.window.most = self.window.most.max(self.quick);
-        Some(Class::Quick)
+        Some(if self.quick * 2 >= limit { Class::Crowded } else { Class::Quick })
     }
 
     pub(crate) fn give_back(&mut self, class: Class) {
         match class {
-            Class::Quick => self.quick = self.quick.saturating_sub(1),
+            Class::Quick | Class::Crowded => self.quick = self.quick.saturating_sub(1),
             Class::Long => self.long = self.long.saturating_sub(1),
         }
     }
@@ -182,9 +185,13 @@ impl Adaptive {
         if took < *usual && outcome == Outcome::Worked {
             *usual += (took - *usual) * FOLLOW.0;
         } else if took > *usual && (class == Class::Long || !queues) {
-            *usual += (took.min(*usual * OUTLIER) - *usual) * FOLLOW.1;
+            // How slow a method is by its nature shows while the service has room; in a crowd nothing
+            // that was quick becomes long, or it would leave the limit when it is needed.
+            let ceiling =
+                if class == Class::Crowded && *usual <= LONG { LONG } else { f64::INFINITY };
+            *usual = (*usual + (took.min(*usual * OUTLIER) - *usual) * FOLLOW.1).min(ceiling);
         }
-        if class == Class::Quick {
+        if class != Class::Long {
             self.window.calls += 1;
             // One call that stood somewhere for long is not a queue.
             self.window.ratios += ratio.min(OUTLIER);
@@ -208,7 +215,8 @@ impl Adaptive {
         self.queued = gradient < 1.0;
         if gradient < 1.0 {
             if self.limit <= self.min {
-                self.usual.values_mut().for_each(|usual| *usual *= FOLLOW.2);
+                let quick = self.usual.values_mut().filter(|usual| **usual <= LONG);
+                quick.for_each(|usual| *usual = (*usual * FOLLOW.2).min(LONG));
             }
             // From what was under way: a limit that nobody reached says nothing.
             self.limit = self.limit.min(most * gradient).max(self.limit / 2.0);

@@ -24,18 +24,16 @@ async fn load(
     rounds: usize,
 ) {
     for _ in 0..rounds {
-        let mut taken = 0;
-        while taken < wanted && adaptive.take(GET, false, false).is_some() {
-            taken += 1;
-        }
+        let takes = (0..wanted).map_while(|_| adaptive.take(GET, false, false));
+        let taken: Vec<Class> = takes.collect();
         let mut latency = Duration::ZERO;
-        for call in 0..taken {
+        for (call, class) in taken.into_iter().enumerate() {
             if call % workers == 0 {
                 latency += work;
                 tokio::time::advance(work).await;
             }
-            adaptive.learn(GET, Class::Quick, latency, Outcome::Worked, Instant::now());
-            adaptive.give_back(Class::Quick);
+            adaptive.learn(GET, class, latency, Outcome::Worked, Instant::now());
+            adaptive.give_back(class);
         }
     }
 }
@@ -43,7 +41,7 @@ async fn load(
 #[tokio::test(start_paused = true)]
 async fn the_limit_falls_to_what_the_service_can_do_and_rises_again() {
     let mut adaptive = Adaptive::new(&config(512, 8), Instant::now());
-    let work = Duration::from_millis(10);
+    let work = Duration::from_millis(100);
     load(&mut adaptive, 4, 4, work, 100).await;
     assert_eq!(adaptive.limit(), 512, "little load says nothing");
     // Nor does it get used to being overloaded.
@@ -60,10 +58,19 @@ async fn the_limit_falls_to_what_the_service_can_do_and_rises_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_is_merely_busy_keeps_its_limit() {
+    let mut adaptive = Adaptive::new(&config(512, 8), Instant::now());
+    load(&mut adaptive, 1, 4, Duration::from_micros(100), 100).await;
+    // A thousand callers at once, and none waits for longer than 13 ms.
+    load(&mut adaptive, 1_000, 4, Duration::from_micros(100), 500).await;
+    assert!(adaptive.limit() >= 512, "{}", adaptive.limit());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_limit_stays_within_its_bounds() {
     let mut adaptive = Adaptive::new(&config(64, 64), Instant::now());
-    load(&mut adaptive, 2, 1, Duration::from_millis(10), 50).await;
-    load(&mut adaptive, 2_000, 1, Duration::from_millis(10), 50).await;
+    load(&mut adaptive, 2, 1, Duration::from_millis(100), 50).await;
+    load(&mut adaptive, 2_000, 1, Duration::from_millis(100), 50).await;
     assert_eq!(adaptive.limit(), 64);
     load(&mut adaptive, 100_000, 100_000, Duration::from_millis(100), 150).await;
     assert!(adaptive.limit() <= 4_096);
