@@ -33,7 +33,7 @@ use super::{
     health::{self, Serving},
     load::Load,
 };
-use crate::task;
+use crate::{task, tls};
 
 /// Pause after a failed attempt to connect: first, longest. Scattered between half and the whole of it.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -164,7 +164,7 @@ impl Endpoint {
         (load(&self.connects), load(&self.failed_connects))
     }
 
-    /// Why it could not be connected the last time.
+    /// Why it could not be connected, or its connection broke, the last time; empty if neither.
     pub(super) fn last_error(&self) -> String {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -309,6 +309,10 @@ impl Endpoint {
                 tracing::debug!(endpoint = name, error = %error, "connection to peer ended");
             }
             if let (Some(endpoint), Some(lane)) = (endpoint.upgrade(), lane.upgrade()) {
+                if let Err(error) = &ended {
+                    // A server that refuses our certificate says so after we are connected.
+                    endpoint.note(tls::explain(error).unwrap_or_else(|| error.to_string()));
+                }
                 endpoint.ended(&lane, ended.is_ok());
             }
         });
@@ -389,10 +393,14 @@ impl Endpoint {
         });
     }
 
+    fn note(&self, error: String) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
     fn failed(&self, error: &io::Error) {
         tracing::debug!(endpoint = self.name, error = %error, "cannot connect");
         self.failed_connects.fetch_add(1, Ordering::Relaxed);
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+        self.note(error.to_string());
         self.set(Phase::Away);
         if let Some(balance) = self.balance.upgrade() {
             // It may have moved.
