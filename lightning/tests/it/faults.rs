@@ -64,7 +64,8 @@ impl Load {
                 failures
             })
         });
-        Self { stop, succeeded, callers: callers.collect() }
+        let callers = callers.collect();
+        Self { stop, succeeded, callers }
     }
 
     /// Waits until so many more calls have succeeded.
