@@ -4,7 +4,7 @@ CARGO ?= cargo
 DATA  ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-scaled lint fmt proto openapi bench ci clean
+.PHONY: help run build test test-scaled conformance fuzz lint fmt proto openapi bench ci clean
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,15 @@ test: ## Run every test that needs nothing but the Rust toolchain
 test-scaled: ## Start PostgreSQL on loopback (installs it with apt when root), get grpcio from PyPI, run what needs them
 	./deploy/test-scaled.sh
 
+conformance: ## Run protobuf's official conformance suite on the JSON codec (runner from PyPI)
+	./gateway/transcode/conformance.sh
+
+CASES ?= 1000000
+SEED  ?=
+
+fuzz: ## Compare the JSON codec with its oracles on random contracts (CASES=1000000 SEED=fresh)
+	$(CARGO) run --quiet --release --locked -p lightning-transcode --example fuzz -- $(CASES) $(SEED)
+
 lint: ## Check formatting, clippy and the contract
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -35,7 +44,8 @@ proto: ## Lint the contract (buf, from PyPI buf-bin)
 openapi: ## Print the OpenAPI document
 	@$(CARGO) run --quiet --locked -p lightning -- openapi
 
-bench: build ## Print the figures: start, memory, requests per second, size
+bench: build ## Print the figures: the JSON codec's, then start, memory, requests per second, size
+	$(CARGO) bench --locked -p lightning-transcode --bench codec --bench codec_allocations
 	$(CARGO) bench --locked -p lightning --bench mesh
 
 ci: ## Run what the build server runs

@@ -5,10 +5,12 @@
 mod it {
     mod bounds;
     mod codec;
+    mod differential;
     mod direct_decode;
     mod direct_encode;
     #[path = "../oracle/codec.rs"]
     mod oracle;
+    mod random;
     mod rows;
     mod rules;
     mod streams;
