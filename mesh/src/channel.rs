@@ -33,7 +33,6 @@ mod endpoint;
 mod figures;
 mod health;
 pub(crate) mod hop;
-#[cfg(test)]
 mod http2;
 mod identity;
 mod limits;

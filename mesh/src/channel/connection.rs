@@ -7,7 +7,6 @@
 use std::{
     io,
     net::SocketAddr,
-    pin::Pin,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -16,31 +15,21 @@ use http::{
     Request, Response, Uri, header,
     uri::{Authority, Scheme},
 };
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tonic::Status;
 
 use self::attempt::Attempt;
-use super::{Body, ChannelConfig, deadline::CallBounds, outcome::NotSent, pipe::Pipe};
-use crate::{body::Bounds, serve::Executor, tls::Tls};
+use super::{
+    Body, ChannelConfig,
+    deadline::CallBounds,
+    http2::{self, Driver, Keepalive, SendError, Sender},
+    outcome::NotSent,
+    pipe::Pipe,
+};
+use crate::{body::Bounds, tls::Tls};
 
 mod answer;
 pub(super) mod attempt;
-
-/// HTTP/2 flow-control windows: per stream, per connection. Larger than the default 64 KiB, which would
-/// make a batch of embeddings wait for round trips.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Most bytes of response headers that are read.
-const MAX_HEADERS: u32 = 32 * 1024;
-
-type Sender = http2::SendRequest<Body>;
-/// Runs a connection; ends when the connection does.
-pub(super) type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 /// Where an endpoint is.
 #[derive(Clone)]
@@ -58,7 +47,7 @@ pub(super) struct Connector {
     pub(super) place: Place,
     tls: Option<Tls>,
     connect_timeout: Duration,
-    keepalive: (Duration, Duration),
+    keepalive: Keepalive,
 }
 
 /// An open connection.
@@ -91,7 +80,10 @@ impl Connector {
             place,
             tls: tls.cloned(),
             connect_timeout: config.connect_timeout,
-            keepalive: (config.keepalive_interval, config.keepalive_timeout),
+            keepalive: Keepalive {
+                interval: config.keepalive_interval,
+                timeout: config.keepalive_timeout,
+            },
         }
     }
 
@@ -102,39 +94,24 @@ impl Connector {
     }
 
     async fn open(&self) -> io::Result<(Lane, Driver)> {
-        match &self.place {
-            Place::Pipe(pipe) => self.handshake(pipe.connect().await?).await,
+        let (sender, driver) = match &self.place {
+            // The other end cannot vanish without a word.
+            Place::Pipe(pipe) => http2::handshake(pipe.connect().await?, None).await?,
             Place::Socket { at, secure, .. } => {
                 let stream = TcpStream::connect(at).await?;
                 stream.set_nodelay(true)?;
+                let keepalive = Some(self.keepalive);
                 match (secure, &self.tls) {
-                    (false, _) => self.handshake(stream).await,
+                    (false, _) => http2::handshake(stream, keepalive).await?,
                     (true, Some(tls)) => {
-                        self.handshake(tls.connect(stream, &self.peer).await?).await
+                        http2::handshake(tls.connect(stream, &self.peer).await?, keepalive).await?
                     }
                     // A node whose TLS is off does not start with such an address.
-                    (true, None) => Err(io::Error::other("https needs [mesh.tls]")),
+                    (true, None) => return Err(io::Error::other("https needs [mesh.tls]")),
                 }
             }
-        }
-    }
-
-    async fn handshake<T>(&self, io: T) -> io::Result<(Lane, Driver)>
-    where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let mut builder = http2::Builder::new(Executor);
-        builder
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(MAX_HEADERS);
-        if let (Place::Socket { .. }, (interval, timeout)) = (&self.place, self.keepalive) {
-            builder.keep_alive_interval(interval).keep_alive_timeout(timeout);
-        }
-        let (sender, connection) =
-            builder.handshake(TokioIo::new(io)).await.map_err(io::Error::other)?;
-        Ok((Lane { sender, busy: AtomicUsize::new(0) }, Box::pin(connection)))
+        };
+        Ok((Lane { sender, busy: AtomicUsize::new(0) }, driver))
     }
 
     /// Puts the endpoint's authority into a request.
@@ -176,14 +153,14 @@ impl Lane {
         mut attempt: Attempt,
     ) -> Result<Response<Body>, Box<Request<Body>>> {
         let bounds = request.extensions().get::<CallBounds>().map_or_else(Bounds::default, |b| b.0);
-        match self.sender.clone().try_send_request(request).await {
+        match self.sender.send(request).await {
             Ok(response) => Ok(answer::checked(response, bounds, Some(attempt))),
-            Err(mut failed) => {
-                if let Some(unsent) = failed.take_message() {
-                    attempt.nothing();
-                    return Err(Box::new(unsent));
-                }
-                let error = failed.into_error().into();
+            Err(SendError::Unsent(request)) => {
+                attempt.nothing();
+                Err(request)
+            }
+            Err(SendError::Failed(error)) => {
+                let error = error.into();
                 let status = answer::read_error(&error);
                 let refused = answer::is_refused(&error);
                 if refused {
@@ -198,9 +175,12 @@ impl Lane {
 
     /// Sends a request that is no call: nothing is learned from it.
     pub(super) async fn watch(&self, request: Request<Body>) -> Response<Body> {
-        match self.sender.clone().send_request(request).await {
+        match self.sender.send(request).await {
             Ok(response) => answer::checked(response, Bounds::default(), None),
-            Err(error) => failure(answer::read_error(&error.into()), false),
+            Err(SendError::Unsent(_)) => {
+                failure(Status::unavailable("the connection closed"), true)
+            }
+            Err(SendError::Failed(error)) => failure(answer::read_error(&error.into()), false),
         }
     }
 }

@@ -27,10 +27,11 @@ use super::{
     balance::Shared,
     breaker::{Breakers, Verdict},
     connection::{
-        Connector, Driver, Lane, Place,
+        Connector, Lane, Place,
         attempt::{Attempt, Permit},
     },
     health::{self, Serving},
+    http2::Driver,
     load::Load,
 };
 use crate::{task, tls};

@@ -11,10 +11,10 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -54,7 +54,7 @@ pub(super) struct Keepalive {
 /// The sending end of a connection. Clones share it.
 #[derive(Clone)]
 pub(super) struct Sender {
-    requests: SendRequest<Bytes>,
+    requests: Arc<SendRequest<Bytes>>,
     state: Arc<State>,
 }
 
@@ -103,6 +103,9 @@ where
     let state = Arc::new(State::default());
     let pings = keepalive.and_then(|keepalive| Some((connection.ping_pong()?, keepalive)));
     let of_driver = state.clone();
+    let requests = Arc::new(requests);
+    // A sender that is kept would keep the connection open.
+    let last = Arc::downgrade(&requests);
     let driver = async move {
         let result = match pings {
             Some((pings, keepalive)) => tokio::select! {
@@ -112,9 +115,20 @@ where
             None => connection.await,
         };
         of_driver.closed.store(true, Ordering::Relaxed);
-        result
+        result.and_then(|()| parting(&last))
     };
     Ok((Sender { requests, state }, Box::pin(driver)))
+}
+
+/// How a connection ended that did not fail: in peace, after GOAWAY without an error, or cut off. Only a
+/// sender is told.
+fn parting(last: &Weak<SendRequest<Bytes>>) -> Result<(), h2::Error> {
+    let Some(last) = last.upgrade() else { return Ok(()) };
+    let mut context = Context::from_waker(Waker::noop());
+    match SendRequest::clone(&last).poll_ready(&mut context) {
+        Poll::Ready(Err(error)) if error.reason() != Some(h2::Reason::NO_ERROR) => Err(error),
+        Poll::Ready(Ok(()) | Err(_)) | Poll::Pending => Ok(()),
+    }
 }
 
 /// Pings while calls are under way; ends when a ping stays unanswered.
@@ -150,7 +164,7 @@ impl Sender {
         &self,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, SendError> {
-        let mut requests = self.requests.clone();
+        let mut requests = SendRequest::clone(&self.requests);
         if self.is_closed() || poll_fn(|context| requests.poll_ready(context)).await.is_err() {
             self.state.closed.store(true, Ordering::Relaxed);
             return Err(SendError::Unsent(Box::new(request)));

@@ -10,10 +10,9 @@ use base64::{Engine as _, alphabet, engine};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Frame;
-use hyper::body::Incoming;
 use tonic::{Code, Status};
 
-use super::{Body, attempt::Attempt};
+use super::{super::http2::Incoming, Body, attempt::Attempt};
 use crate::{
     body::{Bounded, Bounds, BoxError},
     telemetry::observe::{grpc_status, is_grpc},
@@ -128,12 +127,12 @@ impl Followed {
 
 impl http_body::Body for Followed {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = h2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let this = &mut *self;
         let mut frame = ready!(Pin::new(&mut this.body).poll_frame(context));
         match &mut frame {

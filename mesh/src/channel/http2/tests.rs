@@ -1,3 +1,5 @@
+//! The client against an `h2` server over a pipe: bodies, streams, GOAWAY, resets, pings.
+
 use http_body_util::BodyExt as _;
 use tokio::io::DuplexStream;
 use tokio_stream::wrappers::ReceiverStream;
