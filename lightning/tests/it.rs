@@ -14,20 +14,14 @@ mod agents;
 mod bad_input;
 #[path = "it/ca.rs"]
 mod ca;
-#[path = "it/cluster.rs"]
-mod cluster;
 #[path = "it/crash.rs"]
 mod crash;
-#[path = "it/faults.rs"]
-mod faults;
 #[path = "it/grpc.rs"]
 mod grpc;
 #[path = "it/integrations.rs"]
 mod integrations;
 #[path = "it/models.rs"]
 mod models;
-#[path = "it/overload.rs"]
-mod overload;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/scaled.rs"]

@@ -3,8 +3,8 @@
 //! Each method has its usual latency; a window of calls whose latency is a multiple of it says that the
 //! service queues, and the limit falls in proportion, from what was really under way. A window without
 //! queueing in which the limit was nearly used up lets it grow by its square root. The usual latency
-//! follows a fast method quickly and a slow one slowly, and not at all while the service queues, else it
-//! would get used to being overloaded; only at the lowest limit, where waiting cannot be the reason, does
+//! follows a fast method quickly and a slow one slowly, and not at all while the service queues or half
+//! of the limit is in use, else it would get used to being overloaded; only at the lowest limit, where waiting cannot be the reason, does
 //! it creep up.
 //!
 //! Latency says nothing where calls wait for somebody else, such as a model's provider or a watcher's
@@ -184,12 +184,10 @@ impl Adaptive {
         let ratio = took.max(HARMLESS) / usual.max(HARMLESS);
         if took < *usual && outcome == Outcome::Worked {
             *usual += (took - *usual) * FOLLOW.0;
-        } else if took > *usual && (class == Class::Long || !queues) {
-            // How slow a method is by its nature shows while the service has room; in a crowd nothing
-            // that was quick becomes long, or it would leave the limit when it is needed.
-            let ceiling =
-                if class == Class::Crowded && *usual <= LONG { LONG } else { f64::INFINITY };
-            *usual = (*usual + (took.min(*usual * OUTLIER) - *usual) * FOLLOW.1).min(ceiling);
+        } else if took > *usual && (class == Class::Long || (class == Class::Quick && !queues)) {
+            // How slow a method is by its nature shows while the service has room. A crowd makes any
+            // method slow, and a limit that got used to its own queue would grow with it.
+            *usual += (took.min(*usual * OUTLIER) - *usual) * FOLLOW.1;
         }
         if class != Class::Long {
             self.window.calls += 1;

@@ -121,6 +121,7 @@ async fn read(
 
 #[tokio::test]
 async fn a_killed_replica_costs_no_idempotent_call_and_comes_back() {
+    let _shared = crate::MACHINE.read().await;
     let services = [("auth", 1), ("agents", 3), ("gateway", 1)];
     let mut cluster = Cluster::start(&services, "").await;
     let (agents, gateway) = (cluster.of("agents"), cluster.of("gateway")[0]);
@@ -142,6 +143,7 @@ async fn a_killed_replica_costs_no_idempotent_call_and_comes_back() {
 
 #[tokio::test]
 async fn a_rolling_restart_of_every_service_fails_no_call() {
+    let _shared = crate::MACHINE.read().await;
     let services = [
         ("auth", 2),
         ("models", 2),
@@ -211,6 +213,7 @@ async fn until(counter: &AtomicU64, value: u64) {
 
 #[tokio::test]
 async fn a_deadline_ends_a_call_at_every_hop() {
+    let _shared = crate::MACHINE.read().await;
     let (config, open) = hanging_provider().await;
     let mesh = Mesh::start_with(&config).await;
     let agent = json!({ "name": "Slow", "agent_type": "conversational", "model": "hangs" });
@@ -235,6 +238,7 @@ async fn a_deadline_ends_a_call_at_every_hop() {
 
 #[tokio::test]
 async fn ten_thousand_cancelled_calls_leave_nothing_behind() {
+    let _shared = crate::MACHINE.read().await;
     const CALLS: u64 = 10_000;
     const AT_ONCE: u64 = 100;
     let (config, open) = hanging_provider().await;

@@ -29,7 +29,10 @@ const WORK: Duration = Duration::from_millis(20);
 /// How long a caller waits. An answer after that is no use to anyone.
 const DEADLINE: &str = "0.25";
 /// How long each load lasts.
-const TIME: Duration = Duration::from_secs(4);
+const TIME: Duration = Duration::from_secs(3);
+/// How often it is measured at most. The machine may have other work at times, which takes from what the
+/// service can do; a limit that does not hold fails every round.
+const ROUNDS: usize = 3;
 
 /// A method that takes its time, for as many calls at once as there are workers; the others queue in
 /// front of it without bound, as they would in front of a thread pool.
@@ -93,6 +96,26 @@ struct Outcome {
     late: AtomicU64,
 }
 
+/// One measurement.
+#[derive(Debug)]
+struct Round {
+    peak: u64,
+    succeeded: u64,
+    late: u64,
+    refused: usize,
+    /// The median.
+    refused_after: Option<Duration>,
+}
+
+impl Round {
+    fn holds(&self) -> bool {
+        let at_once = |after: Duration| after < Duration::from_millis(10);
+        let useful = self.succeeded * 10 >= self.peak * 9 && self.late * 10 <= self.succeeded;
+        // Most of what is too much is refused, and not queued for later.
+        useful && self.refused as u64 >= self.peak && self.refused_after.is_some_and(at_once)
+    }
+}
+
 async fn call(client: &reqwest::Client, url: &str, outcome: &Outcome) {
     let start = Instant::now();
     let response = client.get(url).header("x-request-timeout", DEADLINE).send().await.unwrap();
@@ -109,6 +132,7 @@ async fn call(client: &reqwest::Client, url: &str, outcome: &Outcome) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_times_the_capacity_leaves_most_of_the_goodput() {
+    let _alone = crate::MACHINE.write().await;
     let address = slow_service().await;
     let config = "[gateway.concurrency]\ninitial = 16\nmin = 4\n";
     let services = [("auth", 1), ("gateway", 1)];
@@ -118,46 +142,53 @@ async fn five_times_the_capacity_leaves_most_of_the_goodput() {
     let url: Arc<str> = cluster.url(gateway, "/api/v1/templates").into();
     let client = cluster.client.clone();
 
-    // As much as it can do: each worker of the service has a caller of its own, and one that waits.
-    let peak = Arc::new(Outcome::default());
-    let callers: Vec<_> = (0..WORKERS * 2)
-        .map(|_| {
-            let (client, url, peak) = (client.clone(), url.clone(), peak.clone());
-            lightning_mesh::task::spawn("test", async move {
-                let end = Instant::now() + TIME;
-                while Instant::now() < end {
-                    call(&client, &url, &peak).await;
-                }
-            })
-        })
-        .collect();
-    for caller in callers {
-        caller.await.unwrap();
+    let mut rounds = Vec::new();
+    while rounds.len() < ROUNDS && !rounds.iter().any(Round::holds) {
+        let peak = peak(&client, &url).await;
+        let round = overloaded(&client, &url, peak).await;
+        println!("{round:?}");
+        rounds.push(round);
     }
-    let peak = peak.succeeded.load(Ordering::Relaxed);
+    assert!(rounds.iter().any(Round::holds), "{rounds:?}");
+    let memory = sum(&cluster.metrics(gateway).await, "process_resident_memory_bytes", &[]);
+    assert!(memory < 256.0 * 1024.0 * 1024.0, "{memory}");
+}
 
-    // Five times that, whatever becomes of it.
-    let overload = Arc::new(Outcome::default());
+/// As much as the service can do: each of its workers has a caller of its own, and one that waits.
+async fn peak(client: &reqwest::Client, url: &Arc<str>) -> u64 {
+    let outcome = Arc::new(Outcome::default());
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..WORKERS * 2 {
+        let (client, url, outcome) = (client.clone(), url.clone(), outcome.clone());
+        callers.spawn(async move {
+            let end = Instant::now() + TIME;
+            while Instant::now() < end {
+                call(&client, &url, &outcome).await;
+            }
+        });
+    }
+    callers.join_all().await;
+    outcome.succeeded.load(Ordering::Relaxed)
+}
+
+/// Five times that, whatever becomes of it.
+async fn overloaded(client: &reqwest::Client, url: &Arc<str>, peak: u64) -> Round {
+    let outcome = Arc::new(Outcome::default());
     let mut pace = tokio::time::interval(TIME / u32::try_from(peak * 5).unwrap());
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..peak * 5 {
         pace.tick().await;
-        let (client, url, overload) = (client.clone(), url.clone(), overload.clone());
-        calls.spawn(async move { call(&client, &url, &overload).await });
+        let (client, url, outcome) = (client.clone(), url.clone(), outcome.clone());
+        calls.spawn(async move { call(&client, &url, &outcome).await });
     }
     calls.join_all().await;
-    let succeeded = overload.succeeded.load(Ordering::Relaxed);
-    let mut refusals = overload.refusals.lock().unwrap().clone();
+    let mut refusals = outcome.refusals.lock().unwrap().clone();
     refusals.sort_unstable();
-    let median = refusals[refusals.len() / 2];
-    let late = overload.late.load(Ordering::Relaxed);
-    println!(
-        "peak {peak}, under five times that {succeeded}; {} refused, median {median:?}, p99 {:?}; {late} late",
-        refusals.len(),
-        refusals[refusals.len() * 99 / 100],
-    );
-    assert!(succeeded * 10 >= peak * 9, "{succeeded} of {peak}");
-    assert!(median < Duration::from_millis(10), "{median:?}");
-    let memory = sum(&cluster.metrics(gateway).await, "process_resident_memory_bytes", &[]);
-    assert!(memory < 256.0 * 1024.0 * 1024.0, "{memory}");
+    Round {
+        peak,
+        succeeded: outcome.succeeded.load(Ordering::Relaxed),
+        late: outcome.late.load(Ordering::Relaxed),
+        refused: refusals.len(),
+        refused_after: refusals.get(refusals.len() / 2).copied(),
+    }
 }
