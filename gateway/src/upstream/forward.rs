@@ -73,7 +73,7 @@ impl tower::Service<Request<Body>> for Forward {
         let doubt = self.doubt.clone();
         Box::pin(async move {
             let mut response = call.await?;
-            response.headers_mut().remove(header::SET_COOKIE);
+            drop_claims(response.headers_mut());
             // Gone, or no longer what it was: look again soon.
             if says(response.headers(), Code::Unavailable)
                 || says(response.headers(), Code::Unimplemented)
@@ -102,6 +102,16 @@ fn clean(headers: &mut HeaderMap, caller: &Caller, pass_credentials: bool) {
     }
     // gRPC servers of other makes insist on it.
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
+}
+
+/// What an upstream may not say in the name of the gateway: cookies, and which sites may read answers.
+fn drop_claims(headers: &mut HeaderMap) {
+    headers.remove(header::SET_COOKIE);
+    let cors = |name: &&HeaderName| name.as_str().starts_with("access-control-");
+    let cors: Vec<HeaderName> = headers.keys().filter(cors).cloned().collect();
+    for name in cors {
+        headers.remove(name);
+    }
 }
 
 fn says(headers: &HeaderMap, code: Code) -> bool {

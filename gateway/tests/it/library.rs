@@ -229,6 +229,7 @@ fn get_book(
         let id = request.into_inner().id;
         let mut response = tonic::Response::new(Book { id, title, page_count: 1 << 40 });
         response.metadata_mut().insert("set-cookie", "a=b".parse().unwrap());
+        response.metadata_mut().insert("access-control-allow-origin", "*".parse().unwrap());
         Ok(response)
     })
 }

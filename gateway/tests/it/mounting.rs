@@ -165,6 +165,7 @@ async fn credentials_and_forged_callers_stay_here() {
         let answer = request.header("x-lightning-caller", "user:root").send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert!(!answer.headers().contains_key("set-cookie"));
+        assert!(!answer.headers().contains_key("access-control-allow-origin"));
         answer.json::<Value>().await.unwrap()["title"].clone()
     };
     assert_eq!(headers(&edge).await, "local - - -");

@@ -91,6 +91,8 @@ pub(crate) struct Stream {
     first: Option<Event>,
     begun: bool,
     over: bool,
+    /// The error that resets the answer, once what came before it has been passed on.
+    reset: Option<BoxError>,
     /// When to send a comment; only for events, and only if an interval is set.
     heartbeat: Option<Heartbeat>,
 }
@@ -114,11 +116,22 @@ impl Stream {
         let beats = framing == Framing::Events && !interval.is_zero();
         let heartbeat =
             beats.then(|| Heartbeat { timer: Box::pin(tokio::time::sleep(interval)), interval });
-        Self { frames, routes, route, framing, first, begun: false, over: false, heartbeat }
+        Self {
+            frames,
+            routes,
+            route,
+            framing,
+            first,
+            begun: false,
+            over: false,
+            reset: None,
+            heartbeat,
+        }
     }
 
     fn message(&mut self, wire: Bytes) -> Result<Bytes, Refusal> {
         if self.framing == Framing::Raw {
+            self.begun = true;
             return http_body(&self.route, wire).map(|body| body.data);
         }
         let mut out = Vec::with_capacity(wire.len() * 2 + 16);
@@ -198,6 +211,9 @@ impl http_body::Body for Stream {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let stream = self.get_mut();
+        if let Some(error) = stream.reset.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if stream.over {
             return Poll::Ready(None);
         }
@@ -217,11 +233,19 @@ impl http_body::Body for Stream {
             },
             Event::End(status, _) => stream.end(&status),
         };
-        Poll::Ready(last.map(|last| last.map(Frame::data)))
+        match last {
+            // A body that fails takes along what its server has not written yet. A pause lets it write.
+            Some(Err(error)) if stream.begun => {
+                stream.reset = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            last => Poll::Ready(last.map(|last| last.map(Frame::data))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over
+        self.over && self.reset.is_none()
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt as _, StreamExt, stream};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -130,6 +130,8 @@ async fn a_stream_that_is_cut_off_is_an_error_in_every_framing() {
     assert!(next(&mut body).await.starts_with("{\"error\":{\"code\":500"));
     let mut body = send("application/json", frames()).await.into_body();
     next(&mut body).await;
+    let pause = body.frame().now_or_never();
+    assert!(pause.is_none(), "what came before can be written before the answer is reset");
     assert!(body.frame().await.unwrap().is_err());
 }
 
