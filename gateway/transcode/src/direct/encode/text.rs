@@ -8,7 +8,10 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::Fail;
-use crate::json::number::{SAFE, put};
+use crate::json::{
+    number::{SAFE, put},
+    special::{HIGHS, is_special, specials_of},
+};
 
 /// So many bytes are looked at together.
 const WORD: usize = 8;
@@ -78,27 +81,6 @@ fn survey(bytes: &[u8]) -> (bool, bool) {
         }
     }
     (special == 0, high == 0)
-}
-
-/// The upper bit of each of eight bytes.
-const HIGHS: u64 = u64::from_ne_bytes([0x80; WORD]);
-
-/// Marks, of eight bytes, the upper bit of those that need an escape. Each sum is of seven bits, so it
-/// carries into its own upper bit and no further, and does not exactly if the byte is to be marked:
-/// because it is below a space, or because it is zero without the bits of a character.
-#[inline]
-fn specials_of(word: u64) -> u64 {
-    let all = |byte: u8| u64::from_ne_bytes([byte; WORD]);
-    let low = word & !HIGHS;
-    let not_control = low + all(0x80 - 0x20);
-    let not_quote = (low ^ all(b'"')) + all(0x7f);
-    let not_backslash = (low ^ all(b'\\')) + all(0x7f);
-    !(word | (not_control & not_quote & not_backslash)) & HIGHS
-}
-
-#[inline]
-const fn is_special(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 /// Writes the inside of a string in which something needs an escape.
