@@ -14,6 +14,7 @@ pub(crate) mod lex;
 pub(crate) mod names;
 pub use names::enum_word;
 pub(crate) mod number;
+pub(crate) mod special;
 pub(crate) mod time;
 
 #[cfg(test)]

@@ -46,6 +46,9 @@ pub(crate) fn all() -> Vec<Case> {
     let escaped = "He said \"no\".\n\tThen: C:\\temp\\ü, and so on and so forth.\r\n".repeat(230);
     let text = json!({"title": "escaped", "text": escaped});
     cases.push(both::<Document>(&pool, "text with escapes", &text));
+    let lines = "A line of an answer as most are: words, and at its end a line feed.\n".repeat(235);
+    let text = json!({"title": "lines", "text": lines});
+    cases.push(both::<Document>(&pool, "text of lines", &text));
     cases.push(both::<Document>(&pool, "bytes", &json!({"content": "QUJDREVG".repeat(2_000)})));
     cases.push(both::<Series>(&pool, "numbers and times", &series(300)));
     let mut document = agent(2, 0, 60);

@@ -93,6 +93,60 @@ fn a_string_is_escaped_wherever_in_a_block_it_needs_it() {
 }
 
 #[test]
+fn a_string_may_have_any_number_of_escapes_anywhere() {
+    fn check(text: &str) {
+        let mut expected = String::from("before\"");
+        for letter in text.chars() {
+            match letter {
+                '"' | '\\' => expected.extend(['\\', letter]),
+                '\n' => expected.push_str("\\n"),
+                '\r' => expected.push_str("\\r"),
+                '\t' => expected.push_str("\\t"),
+                '\0'..' ' => expected.push_str(&format!("\\u{:04x}", u32::from(letter))),
+                _ => expected.push(letter),
+            }
+        }
+        expected.push('"');
+        let both = [
+            written(|out| {
+                out.extend(b"before");
+                text::string(out, text);
+            }),
+            written(|out| {
+                out.extend(b"before");
+                text::utf8(out, text.as_bytes()).unwrap();
+            }),
+        ];
+        assert_eq!(both, [expected.as_str(); 2], "{text:?}");
+    }
+    // Every letter of one byte and, of two, those that differ from an escaped one in the upper bit.
+    for letter in '\0'..'\u{100}' {
+        for count in [1, 7, 8, 31, 32, 33, 64, 200] {
+            check(&letter.to_string().repeat(count));
+        }
+    }
+    let mut bits = 1_u64;
+    for length in 0..2_000 {
+        let rarity = 1 + length % 9;
+        let text: String = (0..length % 150)
+            .map(|_| {
+                bits ^= bits << 13;
+                bits ^= bits >> 7;
+                bits ^= bits << 17;
+                let special =
+                    ['"', '\\', '\n', '\r', '\t', '\0', '\u{1f}', '\u{7f}', '\u{a2}', '\u{20ac}'];
+                if (bits >> 32).is_multiple_of(rarity) {
+                    special[(bits >> 40) as usize % 10]
+                } else {
+                    '!'
+                }
+            })
+            .collect();
+        check(&text);
+    }
+}
+
+#[test]
 fn a_string_that_is_not_utf8_is_refused() {
     for bytes in [b"\xff".as_slice(), b"abc\xc3", b"0123456789abcdef\xed\xa0\x80", b"\"\xc0\x80"] {
         assert_eq!(text::utf8(&mut Vec::new(), bytes), Err(Fail::Wire));

@@ -1,16 +1,24 @@
 //! Strings, numbers and bytes as JSON, written straight into the output.
 //!
-//! A string is looked at in words: a few operations on eight bytes at once say whether anything in them
-//! must be escaped and whether anything is not ASCII. Only a word that has something to escape is
-//! walked byte by byte, and only a text that is not all ASCII is checked to be UTF-8.
+//! A string is looked at in words: a few operations on eight bytes at once say which of them must be
+//! escaped and whether anything is not ASCII. Most texts need no escape and are copied as they are; in
+//! the others only the bytes that need one are looked at one by one. Only a text that is not all ASCII
+//! is checked to be UTF-8.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::Fail;
-use crate::json::number::{SAFE, put};
+use crate::json::{
+    number::{SAFE, put},
+    special::{HIGHS, is_special, specials_of},
+};
 
 /// So many bytes are looked at together.
 const WORD: usize = 8;
+/// So many bytes are copied together if none of them needs an escape.
+const BLOCK: usize = 4 * WORD;
+/// The longest a block can become, and as much as the last store behind it may write in vain.
+const ROOM: usize = 6 * BLOCK + WORD;
 /// Floats from here on are written with an exponent, and so are those below [`TINY`].
 const HUGE: f64 = 1e17;
 const TINY: f64 = 1e-5;
@@ -25,12 +33,13 @@ pub(crate) fn utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Fail> {
     if !ascii && std::str::from_utf8(bytes).is_err() {
         return Err(Fail::Wire);
     }
-    out.reserve(bytes.len() + 2);
-    out.push(b'"');
     if plain {
+        out.reserve(bytes.len() + 2);
+        out.push(b'"');
         out.extend_from_slice(bytes);
     } else {
-        escape(out, bytes);
+        out.push(b'"');
+        escape_some(out, bytes);
     }
     out.push(b'"');
     Ok(())
@@ -41,6 +50,16 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     escape(out, text.as_bytes());
     out.push(b'"');
+}
+
+/// Writes the inside of a string. Bytes that are not ASCII pass as they are.
+pub(crate) fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
+    let (plain, _) = survey(bytes);
+    if plain {
+        out.extend_from_slice(bytes);
+    } else {
+        escape_some(out, bytes);
+    }
 }
 
 /// Whether nothing needs an escape, and whether everything is ASCII. The last word may overlap the one
@@ -64,54 +83,92 @@ fn survey(bytes: &[u8]) -> (bool, bool) {
     (special == 0, high == 0)
 }
 
-/// The upper bit of each of eight bytes.
-const HIGHS: u64 = u64::from_ne_bytes([0x80; WORD]);
-
-/// Not zero exactly if one of eight bytes needs an escape: what is below a limit borrows from the upper
-/// bit, and what equals a character is zero, thus below one, without its bits.
-#[inline]
-fn specials_of(word: u64) -> u64 {
-    let all = |byte: u8| u64::from_ne_bytes([byte; WORD]);
-    let below = |word: u64, limit: u8| word.wrapping_sub(all(limit)) & !word & HIGHS;
-    below(word, 0x20) | below(word ^ all(b'"'), 1) | below(word ^ all(b'\\'), 1)
-}
-
-#[inline]
-fn is_special(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
-}
-
-/// Writes the inside of a string. Bytes that are not ASCII pass as they are.
-pub(crate) fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
-    let (words, rest) = bytes.as_chunks::<WORD>();
-    let mut plain = 0;
-    for (at, word) in words.iter().enumerate() {
-        if specials_of(u64::from_le_bytes(*word)) != 0 {
-            out.extend_from_slice(&bytes[plain * WORD..at * WORD]);
-            escape_bytes(out, word);
-            plain = at + 1;
-        }
+/// Writes the inside of a string in which something needs an escape.
+///
+/// It writes over zeros that are already in the output, more than are needed as a rule, and takes back
+/// those that are left over: so there is one question about room for each block instead of several for
+/// each byte.
+fn escape_some(out: &mut Vec<u8>, bytes: &[u8]) {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let mut end = out.len();
+    for (at, block) in blocks.iter().enumerate() {
+        end += escape_block(room(out, end, bytes.len() - at * BLOCK), block);
     }
-    out.extend_from_slice(&bytes[plain * WORD..words.len() * WORD]);
-    escape_bytes(out, rest);
+    // A blank is written as it is, so those that fill up the last block are at the end of it.
+    let mut block = [b' '; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    end += escape_block(room(out, end, rest.len()), &block);
+    out.truncate(end - (BLOCK - rest.len()));
 }
 
-fn escape_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+/// The part of the output after `end`, made longer if it is too short. A quarter more than is `left` to
+/// be written is enough for most texts.
+#[inline]
+fn room(out: &mut Vec<u8>, end: usize, left: usize) -> &mut [u8; ROOM] {
+    if out.len() < end + ROOM {
+        out.resize(end + ROOM + left + left / 4, 0);
+    }
+    out[end..].first_chunk_mut().expect("the output was made long enough")
+}
+
+/// What each byte is written as: up to six letters, the first the lowest, and above them how many.
+static ESCAPES: [u64; 256] = {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    for &byte in bytes {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0..0x20 => {
-                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[high], HEX[low]]);
-            }
-            _ => out.push(byte),
-        }
+    let mut escapes = [0; 256];
+    let mut at = 0;
+    while at < escapes.len() {
+        let byte = at as u8;
+        let letter = match byte {
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            _ => byte,
+        };
+        let (high, low) = (HEX[at >> 4], HEX[at & 15]);
+        escapes[at] = u64::from_le_bytes(if letter < 0x20 {
+            [b'\\', b'u', b'0', b'0', high, low, 0, 6]
+        } else if is_special(byte) {
+            [b'\\', letter, 0, 0, 0, 0, 0, 2]
+        } else {
+            [byte, 0, 0, 0, 0, 0, 0, 1]
+        });
+        at += 1;
     }
+    escapes
+};
+
+/// Writes a block and gives the length of what it became. All of a word that follows an escape is
+/// written again behind it, which is one store, and every store is of eight bytes.
+#[inline]
+fn escape_block(room: &mut [u8; ROOM], block: &[u8; BLOCK]) -> usize {
+    let (words, _) = block.as_chunks::<WORD>();
+    let special = |word: &[u8; WORD]| specials_of(u64::from_le_bytes(*word));
+    if words.iter().fold(0, |all, word| all | special(word)) == 0 {
+        room[..BLOCK].copy_from_slice(block);
+        return BLOCK;
+    }
+    let mut put = |at: usize, letters: u64| {
+        room[at..at + WORD].copy_from_slice(&letters.to_le_bytes());
+    };
+    // Where the word would end up if it had no more escapes.
+    let mut start = 0;
+    for word in words {
+        let mut specials = special(word);
+        let word = u64::from_le_bytes(*word);
+        put(start, word);
+        while specials != 0 {
+            let bits = specials.trailing_zeros() & !7;
+            let at = start + (bits / 8) as usize;
+            let escape = ESCAPES[usize::from((word >> bits) as u8)];
+            let length = (escape >> 56) as usize;
+            put(at, escape);
+            put(at + length, word >> bits >> 8);
+            start += length - 1;
+            specials &= specials - 1;
+        }
+        start += WORD;
+    }
+    start
 }
 
 /// Writes bytes as a string of padded base64.

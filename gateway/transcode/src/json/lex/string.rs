@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use super::Lexer;
-use crate::json::{JsonError, Reason};
+use crate::json::{
+    JsonError, Reason,
+    special::{first_special_of, is_special},
+};
 
 impl<'t> Lexer<'t> {
     /// Reads a string; the caller has peeked.
@@ -163,7 +166,7 @@ pub(crate) fn plain_length(text: &[u8]) -> usize {
     let (blocks, _) = text[short..].as_chunks::<BLOCK>();
     for block in blocks {
         // Without branches, which compiles to comparisons of whole registers.
-        let stops = block.iter().fold(false, |stops, byte| stops | is_stop(*byte));
+        let stops = block.iter().fold(false, |stops, byte| stops | is_special(*byte));
         if stops {
             break;
         }
@@ -179,7 +182,7 @@ fn copy_plain(text: &[u8], out: &mut Vec<u8>) -> usize {
     let mut at = 0;
     while let Some(word) = text[at..].first_chunk::<8>() {
         out.extend_from_slice(word);
-        let stops = stops_of(u64::from_le_bytes(*word));
+        let stops = first_special_of(u64::from_le_bytes(*word));
         if stops != 0 {
             let plain = (stops.trailing_zeros() / 8) as usize;
             out.truncate(out.len() - 8 + plain);
@@ -188,35 +191,19 @@ fn copy_plain(text: &[u8], out: &mut Vec<u8>) -> usize {
         at += 8;
     }
     let rest = &text[at..];
-    let plain = rest.iter().position(|byte| is_stop(*byte)).unwrap_or(rest.len());
+    let plain = rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
     out.extend_from_slice(&rest[..plain]);
     at + plain
-}
-
-fn is_stop(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
 fn word_by_word(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
-        let stops = stops_of(u64::from_le_bytes(*word));
+        let stops = first_special_of(u64::from_le_bytes(*word));
         if stops != 0 {
             return at * 8 + (stops.trailing_zeros() / 8) as usize;
         }
     }
-    let stop = rest.iter().position(|byte| is_stop(*byte));
+    let stop = rest.iter().position(|byte| is_special(*byte));
     text.len() - rest.len() + stop.unwrap_or(rest.len())
-}
-
-/// Marks the stops among eight bytes, of which the lowest mark is right: a byte of a difference is zero
-/// where the bytes agree, a subtraction borrows just there, and a borrow marks only what is above.
-fn stops_of(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES * 0x80;
-    let (quote, slash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let slash = slash.wrapping_sub(ONES) & !slash;
-    (control | quote | slash) & HIGH
 }
