@@ -3,14 +3,16 @@
 //! Every default is safe for one machine: nobody is throttled but those who try passwords, no other
 //! site may read answers, no proxy is believed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::{
     Error,
-    limits::{By, Rule},
+    cors::Cors,
+    figures::Figures,
+    limits::{By, Limits, Rule, gcra::Gcra},
 };
 
 mod upstream;
@@ -46,6 +48,9 @@ pub struct Config {
 impl Config {
     /// Says what is wrong with the upstreams beyond the types.
     pub fn check(&self) -> Result<(), Error> {
+        self.concurrency.check()?;
+        Cors::new(&self.cors)?;
+        Limits::new(&self.limits, Arc::new(Gcra::new(1)), &Figures::default())?;
         upstream::check(&self.upstream)
     }
 }

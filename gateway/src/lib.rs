@@ -55,7 +55,6 @@ pub async fn open(
     let limits = Limits::new(&config.limits, counts, &figures)?;
     let max_body = rest_options().max_body_bytes.max(context.serve_config().max_body_bytes);
     let edge = edge::Edge::new(&config, max_body)?;
-    config.concurrency.check()?;
 
     let routes = routes()?;
     let mounts = Mounts::default();

@@ -100,6 +100,12 @@ impl Config {
             bail!("unknown section [{unknown}] in the configuration");
         }
         config.gateway.check()?;
+        config.mesh.check()?;
+        let known = |peer: &&String| ALL.iter().any(|word| word.as_str() == peer.as_str());
+        if let Some(peer) = config.mesh.peers.keys().find(|peer| !known(peer)) {
+            let words = ALL.map(Word::as_str).join(", ");
+            bail!("[mesh.peers] {peer}: there is no such service; there are {words}");
+        }
         let port = config.listen["auth"].port();
         if !issuer_is_said && port != 0 {
             // The default issuer is where the auth service listens.

@@ -87,6 +87,14 @@ pub enum NodeError {
     /// TLS cannot be used.
     #[error("TLS cannot start")]
     Tls(#[from] TlsError),
+    /// A setting is outside of what it can be.
+    #[error("[mesh.channel] {key} is {bounds}")]
+    Bounds {
+        /// The setting.
+        key: &'static str,
+        /// What it can be.
+        bounds: &'static str,
+    },
     /// A fixed access state holds keys that cannot be used.
     #[error("the access state holds keys that cannot be used")]
     Access(#[source] jsonwebtoken::errors::Error),
@@ -145,7 +153,7 @@ impl Node {
         key: &MeshKey,
         access: Option<AccessState>,
     ) -> Result<Self, NodeError> {
-        check_peers(&config.mesh)?;
+        config.mesh.check()?;
         let certificates = Certificates::load(&config.mesh.tls, &config.services, &clock)?;
         for tls in certificates.all() {
             tls.watch(shutdown.clone());
@@ -271,6 +279,26 @@ impl Context {
 }
 
 /// Addresses must be ones, and must not ask for what the mode of TLS does not give.
+impl MeshConfig {
+    /// Says what is wrong beyond the types.
+    pub fn check(&self) -> Result<(), NodeError> {
+        let out_of = |key, bounds| Err(NodeError::Bounds { key, bounds });
+        if !(1..=5).contains(&self.channel.retry.attempts) {
+            return out_of("retry.attempts", "1 to 5");
+        }
+        if self.channel.retry.budget_percent > 100 {
+            return out_of("retry.budget_percent", "0 to 100");
+        }
+        if !(1..=64).contains(&self.channel.connections) {
+            return out_of("connections", "1 to 64");
+        }
+        if self.channel.breaker.success_rate > 100 {
+            return out_of("breaker.success_rate", "0 to 100");
+        }
+        check_peers(self)
+    }
+}
+
 fn check_peers(mesh: &MeshConfig) -> Result<(), NodeError> {
     for (peer, addresses) in &mesh.peers {
         let peer = peer.clone();

@@ -93,6 +93,21 @@ pub fn services() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
+/// Every permission that a method of the contract names, `agents.write` for one.
+pub fn permissions() -> std::collections::BTreeSet<String> {
+    let pool = lightning_proto::pool();
+    let Some(option) = pool.get_extension_by_name("lightning.options.v1.permission") else {
+        return std::collections::BTreeSet::new();
+    };
+    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let named = |method: MethodDescriptor| {
+        let options = method.options();
+        Some(options.get_extension(&option).as_str()?.to_owned())
+    };
+    let permissions = methods.filter_map(named);
+    permissions.filter(|name| !["", "public", "internal"].contains(&name.as_str())).collect()
+}
+
 /// All declared prefixes of plain HTTP, each with the word of the service that serves it.
 pub fn declared_prefixes() -> Vec<(String, &'static str)> {
     let mut words: Vec<_> = services().map(|(_, word)| word).collect();

@@ -113,6 +113,15 @@ impl Upstream {
         if let Some(other) = self.permission.as_deref().filter(|text| !well_formed(text)) {
             return Err(format!("{other:?} is not a permission such as \"agents.invoke\""));
         }
+        let known = |text: &str| {
+            text.starts_with("upstreams.") || lightning_mesh::contract::permissions().contains(text)
+        };
+        if let Some(other) = self.permission.as_deref().filter(|text| !known(text)) {
+            return Err(format!(
+                "nobody can hold {other:?}: it is no permission of the contract, nor one like \"upstreams.{}\"",
+                self.name
+            ));
+        }
         if self.refresh < MIN_REFRESH {
             return Err("refresh is at least 100ms".to_owned());
         }

@@ -26,7 +26,9 @@ impl io::Write for Lines {
 impl Lines {
     /// Waits for the line of a request.
     async fn of(&self, request_id: &str) -> String {
+        let started = std::time::Instant::now();
         loop {
+            assert!(started.elapsed().as_secs() < 60, "no line for {request_id}");
             let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
             if let Some(line) = text.lines().find(|line| line.contains(request_id)) {
                 return line.to_owned();
@@ -42,8 +44,9 @@ async fn a_line_names_the_route_and_the_caller_and_no_secret() {
     let writer = lines.clone();
     let subscriber =
         tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    // The runtime of a test has one thread, this one.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For the whole process: what a thread alone listens to is lost when another thread was first to come
+    // by the place that logs.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let (harness, _) = mesh(|_| {}).await;
     let client = Client::builder().no_proxy().build().unwrap();
     let send = async |path: &str, id: &str| {
@@ -51,8 +54,8 @@ async fn a_line_names_the_route_and_the_caller_and_no_secret() {
         let request = client.get(url).header("x-request-id", id);
         request.send().await.unwrap().text().await.unwrap()
     };
-    send("/api/v1/monitoring/services/secret-id", "first").await;
-    let line = lines.of("first").await;
+    send("/api/v1/monitoring/services/secret-id", "log-first").await;
+    let line = lines.of("log-first").await;
     for part in [
         "access:",
         "method=\"GET\"",
@@ -68,13 +71,13 @@ async fn a_line_names_the_route_and_the_caller_and_no_secret() {
     ] {
         assert!(line.contains(part), "{part}: {line}");
     }
-    send("/api/v1/monitoring/services/x?token=secret-query", "zeroth").await;
-    lines.of("zeroth").await;
-    send("/dashboard?x=secret-query", "second").await;
-    let line = lines.of("second").await;
+    send("/api/v1/monitoring/services/x?token=secret-query", "log-zeroth").await;
+    lines.of("log-zeroth").await;
+    send("/dashboard?x=secret-query", "log-second").await;
+    let line = lines.of("log-second").await;
     assert!(line.contains("route=\"/dashboard\"") && line.contains("status=200"), "{line}");
-    send("/secret-path", "third").await;
-    let line = lines.of("third").await;
+    send("/secret-path", "log-third").await;
+    let line = lines.of("log-third").await;
     assert!(line.contains("route=\"-\"") && line.contains("upstream=\"-\""), "{line}");
     let all = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(!all.lines().any(|line| line.contains("access:") && line.contains("secret-")), "{all}");

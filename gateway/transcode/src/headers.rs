@@ -145,7 +145,8 @@ fn is_connection(name: &HeaderName, listed: &HashSet<String>) -> bool {
 /// Reads `1.5`, `1.5s`, `250ms` or `2m` and writes it as gRPC does. Said twice it would mean two things.
 fn timeout(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
     let refuse = || {
-        let description = "one positive time is expected: seconds such as 1.5, or 250ms, 30s, 2m";
+        let description = "one positive time of at most 99999999 s is expected: seconds such as 1.5, or \
+                           250ms, 30s, 2m";
         Refusal::field("INVALID_VALUE", "X-Request-Timeout", description)
     };
     let mut values = headers.get_all(TIMEOUT).iter();

@@ -115,6 +115,28 @@ async fn a_wrong_configuration_is_named() {
 }
 
 #[tokio::test]
+async fn what_would_keep_it_from_starting_is_named_beforehand() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lightning.toml");
+    let check = async |text: &str, expected: &str| {
+        std::fs::write(&file, text).unwrap();
+        let output = lightning(&["check-config", "--config", file.to_str().unwrap()], "").await;
+        assert!(!output.status.success(), "{text}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(expected), "{text}: {message}");
+    };
+    check("[gateway.cors]\norigins = [\"*\"]\ncredentials = true\n", "cors").await;
+    check("[gateway.concurrency]\ninitial = 1\nmin = 100\n", "concurrency").await;
+    let rule = "[[gateway.limits]]\nname = \"x\"\nmethods = [\"lightning.agents.v1.AgentService/NoSuch\"]\nby = [\"address\"]\nrequests = 1\nper = \"1s\"\n";
+    check(rule, "gateway.limits").await;
+    check("[mesh.peers]\nagent = \"http://127.0.0.1:1\"\n", "agents").await;
+    check("[mesh.peers]\nagents = \"10.0.0.7:8001\"\n", "http://host:port").await;
+    check("[mesh.channel.retry]\nattempts = 9\n", "1 to 5").await;
+    let upstream = "[[gateway.upstream]]\nname = \"x\"\naddresses = [\"http://127.0.0.1:1\"]\npermission = \"agents.invok\"\n";
+    check(upstream, "agents.invok").await;
+}
+
+#[tokio::test]
 async fn open_mode_off_loopback_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lightning.toml");

@@ -38,14 +38,15 @@ pub struct QueueConfig {
     pub max_in_flight: usize,
     /// Calls that may wait; the next ones are refused.
     pub max_pending: usize,
-    /// How long a call waits until it is refused.
+    /// How long a call waits until it is refused. Short enough that a caller of the edge hears of a service
+    /// that is away within 100 ms, and longer than it takes to connect anew.
     #[serde(with = "crate::config::duration")]
     pub failfast: Duration,
 }
 
 impl Default for QueueConfig {
     fn default() -> Self {
-        Self { max_in_flight: 10_000, max_pending: 1_024, failfast: Duration::from_secs(1) }
+        Self { max_in_flight: 10_000, max_pending: 1_024, failfast: Duration::from_millis(80) }
     }
 }
 

@@ -158,6 +158,8 @@ where
     let one_message = method.is_some_and(|method| !method.client_streaming);
     let limit = policy.config.buffer_bytes;
     let mut body = Replay::new(body, if one_message { limit } else { 0 }).await;
+    // Whatever is not a count stays here: servers of other makes fail over it.
+    parts.headers.remove(ATTEMPTS);
     let template = Template::of(&mut parts);
     if course.previous > 0 {
         // A handler's call repeats what its caller repeats, though it is another request.

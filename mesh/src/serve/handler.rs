@@ -149,6 +149,10 @@ impl Standard {
     async fn grpc(&self, request: Request<Arriving>) -> Response<Body> {
         let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         let is_web = kind.is_some_and(|kind| kind.starts_with(b"application/grpc-web"));
+        if request.method() != Method::POST {
+            let fault = Fault::invalid(ErrorReason::InvalidArgument).message("gRPC calls are POST");
+            return error_response(fault, &self.routes);
+        }
         if is_web {
             let answered = self.web.clone().oneshot(request).await;
             return answered.map_or_else(|never| match never {}, |answer| answer.map(boxed));

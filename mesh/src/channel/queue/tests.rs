@@ -24,7 +24,7 @@ fn queue(
     (max_in_flight, max_pending): (usize, usize),
 ) -> (Queue<Peer>, watch::Sender<bool>) {
     let mut config = ChannelConfig::default();
-    config.queue = QueueConfig { max_in_flight, max_pending, ..config.queue };
+    config.queue = QueueConfig { max_in_flight, max_pending, failfast: Duration::from_secs(1) };
     let (hand, ready) = watch::channel(ready);
     let (limit, figures) = (Arc::new(Limit::new(&config)), Figures::default().queue("agents"));
     (Queue::new(peer.clone(), "agents", ready, limit, &config.queue, figures), hand)
