@@ -23,8 +23,8 @@ fn queue(
     ready: bool,
     (max_in_flight, max_pending): (usize, usize),
 ) -> (Queue<Peer>, watch::Sender<bool>) {
-    let mut config = ChannelConfig::default();
-    config.queue = QueueConfig { max_in_flight, max_pending, failfast: Duration::from_secs(1) };
+    let queue = QueueConfig { max_in_flight, max_pending, failfast: Duration::from_secs(1) };
+    let config = ChannelConfig { queue, ..ChannelConfig::default() };
     let (hand, ready) = watch::channel(ready);
     let (limit, figures) = (Arc::new(Limit::new(&config)), Figures::default().queue("agents"));
     (Queue::new(peer.clone(), "agents", ready, limit, &config.queue, figures), hand)
