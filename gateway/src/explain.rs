@@ -12,7 +12,10 @@ use lightning_proto::gateway::v1::{self as pb, debug_service_server::DebugServic
 use lightning_transcode::Routes;
 use tonic::{Request, Response, Status};
 
-use crate::mount::{Conflict, Entry, Registry, State};
+use crate::{
+    limits::Limits,
+    mount::{Conflict, Entry, Registry, State},
+};
 
 mod route;
 
@@ -20,13 +23,19 @@ mod route;
 pub(crate) struct Api {
     registry: Arc<Registry>,
     routes: Routes,
+    limits: Arc<Limits>,
     context: Context,
 }
 
 impl Api {
     /// Explains the contract's routes and what the registry has mounted.
-    pub(crate) fn new(registry: Arc<Registry>, routes: Routes, context: Context) -> Self {
-        Self { registry, routes, context }
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        routes: Routes,
+        limits: Arc<Limits>,
+        context: Context,
+    ) -> Self {
+        Self { registry, routes, limits, context }
     }
 }
 

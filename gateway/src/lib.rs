@@ -52,7 +52,7 @@ pub async fn open(
     config.check()?;
     let figures = figures::Figures::new(context.metrics());
     let counts = Arc::new(Gcra::new(config.limit_keys));
-    let limits = Limits::new(&config.limits, counts, &figures)?;
+    let limits = Arc::new(Limits::new(&config.limits, counts, &figures)?);
     let max_body = rest_options().max_body_bytes.max(context.serve_config().max_body_bytes);
     let edge = edge::Edge::new(&config, max_body)?;
 
@@ -61,7 +61,7 @@ pub async fn open(
     let registry = mount::Registry::new(&config.upstream, mounts.clone(), &routes, &context);
     let registry = Arc::new(registry);
     let document = docs::document(openapi::Documents::new(routes.clone(), mounts.clone()));
-    let explaining = explain::Api::new(registry.clone(), routes, context.clone());
+    let explaining = explain::Api::new(registry.clone(), routes, limits.clone(), context.clone());
     upstream::start(&config, &registry, &figures, &context)?;
 
     let mut places = HashMap::new();
@@ -72,7 +72,7 @@ pub async fn open(
     };
     let mut service = Service::new("gateway")
         .edge(context.peers().channel("workflows"))
-        .policy(Arc::new(limits))
+        .policy(limits)
         .wrap(edge::around(edge))
         .mounts(mounts)
         .grpc(DebugServiceServer::new(explaining));

@@ -160,6 +160,12 @@ impl Limits {
         Ok(Self { rules: prepared, limiter })
     }
 
+    /// The rules that count calls of a method, as `RateLimit-Policy` writes them.
+    pub(crate) fn about(&self, path: &str) -> Vec<String> {
+        let rules = self.rules.iter().filter(|rule| rule.is_about(path));
+        rules.filter_map(|rule| rule.policy.to_str().ok()).map(str::to_owned).collect()
+    }
+
     async fn decide(&self, call: Call<'_>) -> Result<(), Fault> {
         let caller = call.caller;
         Notes::in_extensions(call.extensions, |known| {

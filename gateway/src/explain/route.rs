@@ -101,6 +101,7 @@ impl Api {
                 .then(|| prost_types::Duration::try_from(timeout).ok())
                 .flatten(),
             credentials_passed: mount.is_some_and(|mount| self.passes_credentials(mount.name())),
+            rate_limits: self.limits.about(&path),
             ..Default::default()
         };
         let permission = match mount {

@@ -273,6 +273,9 @@ async fn requests_are_explained() {
     assert_eq!(body["permission"], "agents.write");
     assert_eq!(body["target"]["service"], "agents");
     assert_eq!(body["bindings"][1]["source"], "body", "{body}");
+    let (_, body) = explain("method=post&path=/api/v1/auth/login").await;
+    let limits = &body["policies"]["rate_limits"];
+    assert_eq!(limits, &serde_json::json!(["\"sign-in\";q=120;w=60"]), "{body}");
     let (_, body) = explain("path=/library.v1.Books/RepeatBooks").await;
     assert_eq!((&body["kind"], &body["policies"]["streaming"]), (&json!("grpc"), &json!(true)));
     let (_, body) = explain("path=/dashboard/x").await;
