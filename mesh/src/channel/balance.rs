@@ -97,6 +97,8 @@ pub(super) struct Shared {
     lookup: Mutex<Option<Lookup>>,
     /// Wakes the lookup.
     pub(super) nudge: Arc<Notify>,
+    /// Wakes the endpoints that pause before they dial again.
+    pub(super) hurry: Arc<Notify>,
     ready: watch::Sender<bool>,
     /// Seen by the calls that wait.
     changes: watch::Sender<()>,
@@ -149,6 +151,7 @@ impl Balance {
                 names: Names(AtomicU8::new(if named { Names::UNKNOWN } else { Names::NONE })),
                 lookup: Mutex::new(named.then_some((resolver, addresses))),
                 nudge: Arc::default(),
+                hurry: Arc::default(),
                 ready: watch::channel(true).0,
                 changes: watch::channel(()).0,
                 started: Instant::now(),
@@ -354,7 +357,12 @@ impl Shared {
         let nowhere = endpoints.is_empty() && self.names.0.load(Ordering::SeqCst) == Names::NONE;
         let waits = nowhere || self.names.are_unknown();
         let ready = waits || endpoints.iter().any(|known| known.is_open() || known.is_coming());
-        self.ready.send_if_modified(|before| std::mem::replace(before, ready) != ready);
+        let changed =
+            self.ready.send_if_modified(|before| std::mem::replace(before, ready) != ready);
+        if changed && !ready && endpoints.len() > 1 {
+            // The last one went away. Another may be back since it was tried, and is needed now.
+            self.hurry.notify_waiters();
+        }
         self.changes.send_replace(());
     }
 

@@ -413,8 +413,17 @@ impl Endpoint {
 /// Dials until it is connected or nobody wants it any more.
 async fn dial(endpoint: Weak<Endpoint>, first_pause: Option<Duration>) {
     let mut pause = first_pause.unwrap_or(BACKOFF.0);
+    let hurry = endpoint.upgrade().and_then(|dialled| dialled.balance.upgrade());
+    let Some(hurry) = hurry.map(|balance| balance.hurry.clone()) else { return };
+    // Until it is time, or no other endpoint is left.
+    let rest = async |pause| {
+        tokio::select! {
+            () = tokio::time::sleep(scattered(pause)) => {}
+            () = hurry.notified() => {}
+        }
+    };
     if first_pause.is_some() {
-        tokio::time::sleep(scattered(pause)).await;
+        rest(pause).await;
     }
     loop {
         let Some(dialled) = endpoint.upgrade() else { return };
@@ -423,7 +432,7 @@ async fn dial(endpoint: Weak<Endpoint>, first_pause: Option<Duration>) {
             Err(error) => dialled.failed(&error),
         }
         drop(dialled);
-        tokio::time::sleep(scattered(pause)).await;
+        rest(pause).await;
         pause = (pause * 2).min(BACKOFF.1);
         let Some(dialled) = endpoint.upgrade() else { return };
         if !dialled.in_use() {

@@ -199,6 +199,30 @@ async fn connections_that_keep_breaking_are_made_less_and_less_often() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_was_away_is_tried_at_once_when_it_is_the_last_hope() {
+    let (balance, mut replicas) = replicas(2, &config());
+    warm(&balance, &replicas).await;
+    replicas[0].die().await;
+    // Long enough for the pauses between attempts to become as long as they get.
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(call(&balance, GET).await, Outcome::Code(Code::Ok));
+    }
+    let away = balance.shared().endpoints()[0].clone();
+    let (_, failed) = away.connects();
+    tokio::time::sleep(ms(1)).await;
+    assert_eq!(away.connects().1, failed, "it pauses");
+    let asked = Instant::now();
+    let mut changes = balance.shared().changes();
+    replicas[1].die().await;
+    while away.connects().1 == failed {
+        call(&balance, GET).await;
+        changes.changed().await.unwrap();
+    }
+    assert!(asked.elapsed() < ms(80), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn readiness_tells_the_truth() {
     let (balance, mut replicas) = replicas(1, &config());
     let mut ready = balance.readiness();
