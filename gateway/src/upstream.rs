@@ -47,7 +47,6 @@ struct Upstream {
     wire: Wire,
     /// For calls, which are bounded and noted as those to every service are.
     guarded: Wire,
-    timeout: Duration,
     registry: Arc<Registry>,
     doubt: Arc<Notify>,
     /// What the present mount was made from.
@@ -62,8 +61,8 @@ pub(crate) fn start(
     context: &Context,
 ) -> Result<(), Error> {
     for upstream in &config.upstream {
-        // What of the caller's credentials may pass is decided in `forward`.
-        let channel = context.peers().upstream(&upstream.name, &upstream.addresses, true);
+        let pass = upstream.pass_credentials;
+        let channel = context.peers().upstream(&upstream.name, &upstream.addresses, pass);
         let channel = channel.map_err(|error| Error::Config {
             upstream: upstream.name.clone(),
             fault: error.to_string(),
@@ -76,7 +75,6 @@ pub(crate) fn start(
             config: upstream.clone(),
             wire: BoxCloneSyncService::new(channel),
             guarded: BoxCloneSyncService::new(guarded),
-            timeout: context.channel_config().timeout,
             registry: registry.clone(),
             doubt: Arc::default(),
             mounted: None,
@@ -147,12 +145,7 @@ impl Upstream {
         for warning in warnings {
             tracing::warn!(upstream = self.config.name, warning, "an upstream is odd");
         }
-        let forward = forward::Forward::new(
-            self.guarded.clone(),
-            self.config.pass_credentials,
-            self.timeout,
-            self.doubt.clone(),
-        );
+        let forward = forward::Forward::new(self.guarded.clone(), self.doubt.clone());
         Mount::new(self.config.name.clone(), services, methods, routes, files, forward)
     }
 }

@@ -1,21 +1,20 @@
 //! The last step to an upstream: what of a request may reach a stranger, and what of an answer may
 //! come back.
 //!
-//! The caller's credentials stay here unless the configuration says otherwise; the upstream learns who
-//! calls from `x-lightning-caller`, which nobody outside can set. A unary call gets the mesh's default
-//! deadline. Cookies of an upstream are dropped: they would be set for the whole origin.
+//! The upstream learns who calls from `x-lightning-caller`, which nobody outside can set; whether it sees
+//! the caller's credentials is the channel's to decide. Cookies of an upstream are dropped: they would be
+//! set for the whole origin.
 
 use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
-use lightning_mesh::{contract::Method, identity::Caller};
-use tokio::{sync::Notify, time::Instant};
+use lightning_mesh::identity::Caller;
+use tokio::sync::Notify;
 use tonic::{Code, body::Body};
 use tower::ServiceExt as _;
 
@@ -25,31 +24,18 @@ use super::Wire;
 const CALLER: HeaderName = HeaderName::from_static("x-lightning-caller");
 /// Headers of this prefix are the gateway's own.
 const OWN: &str = "x-lightning-";
-const CREDENTIALS: [HeaderName; 4] = [
-    header::AUTHORIZATION,
-    header::COOKIE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-];
 
 /// Calls an upstream. Clones are cheap.
 #[derive(Clone)]
 pub(crate) struct Forward {
     wire: Wire,
-    pass_credentials: bool,
-    timeout: Duration,
     /// Told when an answer means that the upstream may have changed.
     doubt: Arc<Notify>,
 }
 
 impl Forward {
-    pub(crate) fn new(
-        wire: Wire,
-        pass_credentials: bool,
-        timeout: Duration,
-        doubt: Arc<Notify>,
-    ) -> Self {
-        Self { wire, pass_credentials, timeout, doubt }
+    pub(crate) fn new(wire: Wire, doubt: Arc<Notify>) -> Self {
+        Self { wire, doubt }
     }
 }
 
@@ -64,11 +50,8 @@ impl tower::Service<Request<Body>> for Forward {
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let caller = request.extensions_mut().remove::<Caller>().unwrap_or_else(Caller::anonymous);
-        clean(request.headers_mut(), &caller, self.pass_credentials);
-        let streams =
-            request.extensions().get::<Method>().is_none_or(|method| method.server_streaming);
-        let deadline = (!streams).then(|| Instant::now() + self.timeout);
-        request.extensions_mut().insert(caller.with_deadline(deadline));
+        introduce(request.headers_mut(), &caller);
+        request.extensions_mut().insert(caller);
         let call = self.wire.clone().oneshot(request);
         let doubt = self.doubt.clone();
         Box::pin(async move {
@@ -85,13 +68,8 @@ impl tower::Service<Request<Body>> for Forward {
     }
 }
 
-fn clean(headers: &mut HeaderMap, caller: &Caller, pass_credentials: bool) {
-    // A token of the mesh, by which a service calls, is never for strangers.
-    if !pass_credentials || caller.via.is_some() {
-        for name in CREDENTIALS {
-            headers.remove(name);
-        }
-    }
+/// Says who calls, and nothing else in our name.
+fn introduce(headers: &mut HeaderMap, caller: &Caller) {
     let own: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(OWN)).cloned().collect();
     for name in own {

@@ -69,8 +69,12 @@ impl Credentials {
     fn show<B>(&self, request: &mut Request<B>) -> Result<(), Fault> {
         match self {
             Self::Mesh(minting) => minting.show(request),
-            Self::Foreign { pass: true } => Ok(()),
-            Self::Foreign { pass: false } => {
+            Self::Foreign { pass } => {
+                // A token of the mesh, by which a service calls, is never for strangers.
+                let is_ours = caller_of(request).is_some_and(|caller| caller.via.is_some());
+                if *pass && !is_ours {
+                    return Ok(());
+                }
                 let headers = request.headers_mut();
                 for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
                     headers.remove(name);
@@ -82,13 +86,17 @@ impl Credentials {
     }
 }
 
+/// Whom a call is made for, if it names anybody.
+fn caller_of<B>(request: &Request<B>) -> Option<&Caller> {
+    let extensions = request.extensions();
+    // Shared by the attempts of a call, see `retry`.
+    let shared = extensions.get::<Arc<Caller>>().map(Arc::as_ref);
+    shared.or_else(|| extensions.get::<Caller>())
+}
+
 impl Minting {
     fn show<B>(&self, request: &mut Request<B>) -> Result<(), Fault> {
-        let extensions = request.extensions();
-        // Shared by the attempts of a call, see `retry`.
-        let shared = extensions.get::<Arc<Caller>>().map(Arc::as_ref);
-        let caller = shared.or_else(|| extensions.get::<Caller>());
-        let caller = caller.or(self.default_caller.as_ref());
+        let caller = caller_of(request).or(self.default_caller.as_ref());
         // A service that acts for itself says so by naming nobody.
         let caller = caller.filter(|caller| !caller.is_service());
         let bearer = self.tokens.bearer(&self.service, &self.peer, caller);
