@@ -23,11 +23,12 @@ use tower::service_fn;
 
 use crate::cluster::{Cluster, sum};
 
-/// How many calls the service works on at once, and how long each takes.
+/// How many calls the service works on at once, and how long each takes: slow enough that five times as
+/// many calls do not need all of the machine.
 const WORKERS: usize = 4;
-const WORK: Duration = Duration::from_millis(20);
+const WORK: Duration = Duration::from_millis(50);
 /// How long a caller waits. An answer after that is no use to anyone.
-const DEADLINE: &str = "0.25";
+const DEADLINE: &str = "0.6";
 /// How long each load lasts.
 const TIME: Duration = Duration::from_secs(3);
 /// How often it is measured at most. The machine may have other work at times, which takes from what the

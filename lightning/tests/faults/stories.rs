@@ -213,7 +213,7 @@ async fn until(counter: &AtomicU64, value: u64) {
 
 #[tokio::test]
 async fn a_deadline_ends_a_call_at_every_hop() {
-    let _shared = crate::MACHINE.read().await;
+    let _alone = crate::MACHINE.write().await;
     let (config, open) = hanging_provider().await;
     let mesh = Mesh::start_with(&config).await;
     let agent = json!({ "name": "Slow", "agent_type": "conversational", "model": "hangs" });
@@ -227,12 +227,16 @@ async fn a_deadline_ends_a_call_at_every_hop() {
     };
     call().await.is(504); // Once, so that every connection on the way is made.
     until(&open, 0).await;
-    let start = Instant::now();
-    let ended = call().await;
-    assert_eq!(ended.is(504).body["error"]["status"], "DEADLINE_EXCEEDED");
-    let elapsed = start.elapsed();
-    assert!(elapsed >= Duration::from_millis(290), "{elapsed:?}");
-    println!("a deadline of 300 ms over three hops was answered after {elapsed:?}");
+    let mut fastest = Duration::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        let ended = call().await;
+        assert_eq!(ended.is(504).body["error"]["status"], "DEADLINE_EXCEEDED");
+        assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
+        fastest = fastest.min(start.elapsed());
+    }
+    // Of several, because the machine may have other work at times.
+    assert!(fastest < Duration::from_millis(320), "{fastest:?}");
     until(&open, 0).await;
 }
 
