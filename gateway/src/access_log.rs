@@ -2,7 +2,8 @@
 //!
 //! The line is written when the last byte has left or the client has gone, under the target `access`.
 //! It names the route, not the path, and no query: identifiers and secrets stand in those. What the
-//! caller could write freely (the request id) was checked before.
+//! caller could write freely (the request id) was checked before. What services of the mesh ask on their
+//! own, such as monitoring every few seconds, is no request at the door and leaves no line.
 
 use std::{
     pin::Pin,
@@ -88,12 +89,16 @@ impl Drop for Written {
         let micros = u64::try_from(line.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let client = line.client.address.map(|address| address.to_string());
         line.notes.with(|known| {
+            let caller = known.caller.as_deref().unwrap_or("-");
+            if caller.starts_with("service:") {
+                return;
+            }
             tracing::info!(
                 target: TARGET,
                 parent: None,
                 method = line.method.as_str(),
                 route = template.as_deref().or(known.route.as_deref()).unwrap_or("-"),
-                caller = known.caller.as_deref().unwrap_or("-"),
+                caller,
                 client = client.as_deref().unwrap_or("-"),
                 status,
                 code,

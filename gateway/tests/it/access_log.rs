@@ -5,6 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use lightning_mesh::identity::Caller;
+use lightning_proto::telemetry::v1::{
+    GetMetricsRequest, metrics_service_client::MetricsServiceClient,
+};
 use reqwest::Client;
 
 use crate::door::mesh;
@@ -79,6 +83,15 @@ async fn a_line_names_the_route_and_the_caller_and_no_secret() {
     send("/secret-path", "log-third").await;
     let line = lines.of("log-third").await;
     assert!(line.contains("route=\"-\"") && line.contains("upstream=\"-\""), "{line}");
+    // A service that asks on its own.
+    let service = harness.channel_as("gateway", Caller::service("monitoring"));
+    MetricsServiceClient::new(service).get_metrics(GetMetricsRequest {}).await.unwrap();
+    send("/secret-path", "log-fourth").await;
+    lines.of("log-fourth").await;
     let all = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(!all.lines().any(|line| line.contains("access:") && line.contains("secret-")), "{all}");
+    assert!(
+        !all.lines().any(|line| line.contains("access:") && line.contains("service:")),
+        "{all}"
+    );
 }
