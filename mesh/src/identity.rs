@@ -17,7 +17,7 @@ mod open_mode;
 mod token;
 mod verifier;
 
-pub use caller::Caller;
+pub use caller::{Caller, DEFAULT_ORGANIZATION};
 pub use gate::{Gate, GateError, Permission};
 pub use key::KeyError;
 pub(crate) use key::MeshKey;

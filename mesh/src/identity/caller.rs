@@ -4,7 +4,7 @@
 //! on the way: a service that works on behalf of a user acts with that user's permissions. What is left
 //! of the deadline, the trace and how often the call was tried travel along, and are not kept.
 
-use std::hash::Hash;
+use std::{hash::Hash, net::IpAddr};
 
 use lightning_proto::mesh::v1::ErrorReason;
 use serde::{Deserialize, Serialize};
@@ -19,13 +19,21 @@ use crate::{
 /// Who is calling and what they may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
-    /// `user:<id>`, `api-key:<id>`, `service:<word>`, `local` or `anonymous`.
+    /// `user:<id>`, `api-key:<id>`, `service-account:<id>`, `agent:<id>`, `client:<id>`,
+    /// `service:<word>`, `local` or `anonymous`.
     pub subject: String,
     /// The human name, for logs and audit.
     pub name: String,
+    /// The organisation (tenant) whose things the caller sees and makes. Empty for services that act
+    /// for themselves and for nobody in particular: they belong to none.
+    #[serde(default)]
+    pub organization_id: String,
     /// The roles, as auth assigned them.
     #[serde(default)]
     pub roles: Vec<String>,
+    /// The groups that the subject is a member of, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// The permissions as patterns: `*`, `agents.*`, `*.read`, `agents.write`.
     #[serde(default)]
     pub permissions: Vec<String>,
@@ -35,9 +43,19 @@ pub struct Caller {
     /// The session that the access token belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
+    /// The OAuth client that the access token was given to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// Who acts for the subject, the one who acts now first (the `act` chain of RFC 8693 section 4.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actors: Vec<String>,
     /// The service that acts on behalf of the subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
+    /// Where the call came from, as far as it is known: the other end of the connection, or what the
+    /// gateway saw there. Not kept.
+    #[serde(skip)]
+    pub address: Option<IpAddr>,
     #[serde(skip)]
     deadline: Option<Instant>,
     #[serde(skip)]
@@ -45,6 +63,9 @@ pub struct Caller {
     #[serde(skip)]
     attempts: u32,
 }
+
+/// The organisation that exists from the start: the operator's. Its admins run the mesh.
+pub const DEFAULT_ORGANIZATION: &str = "default";
 
 impl Caller {
     /// A subject with permissions.
@@ -56,11 +77,16 @@ impl Caller {
         Self {
             subject: subject.into(),
             name: name.into(),
+            organization_id: String::new(),
             roles: Vec::new(),
+            groups: Vec::new(),
             permissions: permissions.into_iter().map(Into::into).collect(),
             owner_id: None,
             session_id: None,
+            client_id: None,
+            actors: Vec::new(),
             via: None,
+            address: None,
             deadline: None,
             trace: None,
             attempts: 0,
@@ -69,7 +95,11 @@ impl Caller {
 
     /// The admin of a machine that is in open mode.
     pub fn local() -> Self {
-        Self { roles: vec!["admin".to_owned()], ..Self::new("local", "local admin", ["*"]) }
+        Self {
+            organization_id: DEFAULT_ORGANIZATION.to_owned(),
+            roles: vec!["admin".to_owned()],
+            ..Self::new("local", "local admin", ["*"])
+        }
     }
 
     /// A service that acts for itself, in the background.
@@ -119,6 +149,25 @@ impl Caller {
         self.subject.strip_prefix("user:").or(self.owner_id.as_deref())
     }
 
+    /// The organisation whose rows the caller may touch. PERMISSION_DENIED for callers who belong to
+    /// none, so that no row is ever made without one.
+    pub fn organization(&self) -> Result<&str, Fault> {
+        match self.organization_id.as_str() {
+            "" => Err(Fault::denied(ErrorReason::PermissionDenied)
+                .message("this is for members of an organisation")
+                .with("subject", &self.subject)),
+            id => Ok(id),
+        }
+    }
+
+    /// The same caller, for whom `actor` acts with no more than `allowed`: the rights of both.
+    #[must_use]
+    pub fn acted_for_by(mut self, actor: impl Into<String>, allowed: &[String]) -> Self {
+        self.permissions = intersection(&self.permissions, allowed);
+        self.actors.insert(0, actor.into());
+        self
+    }
+
     /// Whether it is nobody in particular.
     pub fn is_anonymous(&self) -> bool {
         self.subject == "anonymous"
@@ -159,8 +208,10 @@ impl Caller {
 
     /// Everything that says who calls, which is all but the deadline, the trace and the attempts.
     pub(super) fn identity(&self) -> impl Eq + Hash + use<'_> {
-        let Self { subject, name, roles, permissions, owner_id, session_id, via, .. } = self;
-        (subject, name, roles, permissions, owner_id, session_id, via)
+        let Self { subject, name, organization_id, roles, groups, permissions, .. } = self;
+        let Self { owner_id, session_id, client_id, actors, via, .. } = self;
+        let who = (subject, name, organization_id, roles, groups, permissions);
+        (who, owner_id, session_id, client_id, actors, via)
     }
 
     /// The same caller, whose call was tried so often before.
@@ -180,6 +231,36 @@ impl Caller {
     /// The trace that work for this caller belongs to: the present one, else the one it came with.
     pub(crate) fn trace(&self) -> Option<TraceContext> {
         trace::current().or(self.trace)
+    }
+}
+
+/// What both sets of patterns cover. Each pattern has at most one `*` for its area, its verb or all.
+fn intersection(left: &[String], right: &[String]) -> Vec<String> {
+    let mut both: Vec<String> =
+        left.iter().flat_map(|a| right.iter().filter_map(|b| common(a, b))).collect();
+    both.sort();
+    both.dedup();
+    both
+}
+
+fn common(left: &str, right: &str) -> Option<String> {
+    if covers(left, right) {
+        return Some(right.to_owned());
+    }
+    if covers(right, left) {
+        return Some(left.to_owned());
+    }
+    // What is left are `agents.*` and `*.read`, in either order.
+    match (left.strip_suffix('*'), right.strip_prefix('*')) {
+        (Some(area), Some(verb)) if area.ends_with('.') && verb.starts_with('.') => {
+            Some(format!("{}{verb}", area.trim_end_matches('.')))
+        }
+        _ => match (right.strip_suffix('*'), left.strip_prefix('*')) {
+            (Some(area), Some(verb)) if area.ends_with('.') && verb.starts_with('.') => {
+                Some(format!("{}{verb}", area.trim_end_matches('.')))
+            }
+            _ => None,
+        },
     }
 }
 
@@ -220,6 +301,26 @@ mod tests {
         check("agents.write", "agents.writes", false);
         check("", "agents.write", false);
         check("*", "internal", false);
+    }
+
+    #[test]
+    fn an_actor_gets_no_more_than_both_have() {
+        let check = |user: &[&str], agent: &[&str], both: &[&str]| {
+            let allowed: Vec<String> = agent.iter().map(|text| (*text).to_owned()).collect();
+            let caller = Caller::new("user:1", "a", user.iter().copied());
+            let acting = caller.acted_for_by("agent:7", &allowed);
+            assert_eq!(acting.permissions, both, "{user:?} {agent:?}");
+            assert_eq!(
+                (acting.subject.as_str(), &*acting.actors),
+                ("user:1", &["agent:7".to_owned()][..])
+            );
+        };
+        check(&["*"], &["models.infer"], &["models.infer"]);
+        check(&["agents.read"], &["*"], &["agents.read"]);
+        check(&["agents.*"], &["*.read"], &["agents.read"]);
+        check(&["*.read"], &["agents.*", "models.infer"], &["agents.read"]);
+        check(&["agents.read"], &["models.infer"], &[]);
+        check(&["agents.read"], &[], &[]);
     }
 
     #[test]

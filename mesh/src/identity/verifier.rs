@@ -72,6 +72,12 @@ struct AccessClaims {
     permissions: Vec<String>,
     #[serde(default)]
     sid: Option<String>,
+    #[serde(default)]
+    org_id: String,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    client_id: Option<String>,
 }
 
 impl Verifier {
@@ -135,6 +141,9 @@ impl Verifier {
         let mut caller = Caller::new(subject, claims.name, claims.permissions);
         caller.roles = claims.roles;
         caller.session_id = claims.sid;
+        caller.organization_id = claims.org_id;
+        caller.groups = claims.groups;
+        caller.client_id = claims.client_id;
         self.remember(name, &caller, access.revision, expires).await;
         Ok(caller)
     }
@@ -172,6 +181,8 @@ impl Verifier {
         let subject = format!("api-key:{}", answer.api_key_id);
         let mut caller = Caller::new(subject, answer.name, answer.permissions);
         caller.roles = answer.roles;
+        caller.organization_id = answer.organization_id;
+        caller.groups = answer.groups;
         caller.owner_id = Some(answer.user_id).filter(|id| !id.is_empty());
         self.remember(name, &caller, access.revision, expires).await;
         Ok(caller)

@@ -239,13 +239,17 @@ pub(crate) fn api_key(key: &ApiKey, text: Option<&KeyText>) -> pb::ApiKey {
 }
 
 pub(crate) fn verified(verified: Verified) -> pb::VerifyApiKeyResponse {
+    let Verified { key, owner, permissions } = verified;
     pb::VerifyApiKeyResponse {
-        api_key_id: verified.id.into(),
-        user_id: verified.user_id.into(),
-        name: verified.name,
-        roles: verified.roles.iter().map(|role| role.name().to_owned()).collect(),
-        permissions: verified.permissions,
-        expire_time: verified.expires_at.map(Timestamp::to_proto),
+        api_key_id: key.id.into(),
+        user_id: key.user_id.into(),
+        name: key.name,
+        roles: owner.roles,
+        permissions,
+        expire_time: key.expires_at.map(Timestamp::to_proto),
+        organization_id: owner.organization_id,
+        groups: owner.groups,
+        allowed_addresses: Vec::new(),
     }
 }
 
@@ -256,6 +260,7 @@ pub(crate) fn access_state(snapshot: Snapshot, issuer: &str, jwks: &str) -> pb::
         issuer: issuer.to_owned(),
         jwks: jwks.to_owned(),
         revoked_session_ids: snapshot.revoked,
+        ..pb::AccessState::default()
     }
 }
 

@@ -17,6 +17,7 @@ use lightning_store::Settings;
 
 mod access;
 mod api;
+mod audit;
 mod config;
 mod contract;
 mod convert;
@@ -24,6 +25,7 @@ mod domain;
 mod error;
 mod lockout;
 mod logic;
+mod oidc;
 mod passwords;
 mod secrets;
 mod signing;
@@ -52,6 +54,7 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
     let auth = Arc::new(Auth::open(config, store, clock.clone(), context.data_dir()).await?);
     let shutdown = context.shutdown().clone();
     auth.keep_up(every, shutdown.clone());
+    let http = oidc::router(auth.clone());
     let api = Api { auth: auth.clone(), clock, shutdown };
     Ok(Service::new("auth")
         .grpc(AccessServiceServer::new(api.clone()))
@@ -59,6 +62,7 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
         .grpc(AuthServiceServer::new(api.clone()))
         .grpc(SessionServiceServer::new(api.clone()))
         .grpc(UserServiceServer::new(api))
+        .http(oidc::PREFIX, http)
         .figures(Arc::new(move || auth.figures())))
 }
 

@@ -32,7 +32,9 @@ use crate::{
 };
 
 pub(crate) mod api_keys;
+pub(crate) mod clients;
 pub(crate) mod grants;
+pub(crate) mod principals;
 pub(crate) mod sessions;
 pub(crate) mod users;
 

@@ -29,7 +29,7 @@ use serde_json::json;
 
 use crate::{
     Error,
-    domain::{sessions::Session, users::User},
+    domain::principals::{Authentication, Principal},
     secrets::{self, Seal},
 };
 
@@ -41,8 +41,6 @@ const SEAL_FILE: &str = "seal.key";
 const MAX_FILE: u64 = 16 * 1024;
 /// Whom access tokens are for: every service of the mesh.
 const AUDIENCE: &str = "lightning";
-/// The application of a login with the password: RFC 9068 wants one in every token.
-const OWN_CLIENT: &str = "lightning";
 
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,21 +85,89 @@ pub(crate) struct Signing {
     ttl: Duration,
 }
 
+/// What an access token says.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessToken<'a> {
+    pub(crate) principal: &'a Principal,
+    /// What it allows: the principal's permissions under the scopes.
+    pub(crate) permissions: &'a [String],
+    /// The `scope` claim.
+    pub(crate) scope: String,
+    /// The resource indicators (RFC 8707) it is for; empty for every service of the mesh.
+    pub(crate) audiences: &'a [String],
+    pub(crate) client_id: &'a str,
+    pub(crate) session_id: Option<&'a str>,
+    pub(crate) authentication: Option<&'a Authentication>,
+    /// Who acts for the principal, the nearest first (`act`, RFC 8693 section 4.1).
+    pub(crate) actors: &'a [String],
+    /// The thumbprint of the key it is bound to (`cnf.jkt`, RFC 9449 section 6).
+    pub(crate) jkt: Option<&'a str>,
+    /// Until when at most it may live, whatever its usual life is.
+    pub(crate) not_after: Option<Timestamp>,
+}
+
+// === impl AccessToken ===
+
+impl<'a> AccessToken<'a> {
+    pub(crate) fn new(
+        principal: &'a Principal,
+        permissions: &'a [String],
+        client_id: &'a str,
+    ) -> Self {
+        Self {
+            principal,
+            permissions,
+            scope: permissions.join(" "),
+            audiences: &[],
+            client_id,
+            session_id: None,
+            authentication: None,
+            actors: &[],
+            jkt: None,
+            not_after: None,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
-    sub: &'a str,
-    aud: [&'a str; 1],
+    sub: String,
+    aud: Vec<&'a str>,
     exp: i64,
     iat: i64,
     nbf: i64,
     jti: String,
-    sid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<&'a str>,
     client_id: &'a str,
+    org_id: &'a str,
     name: &'a str,
-    roles: Vec<&'a str>,
+    roles: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    groups: &'a [String],
     permissions: &'a [String],
-    scope: String,
+    scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amr: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<serde_json::Value>,
+}
+
+/// The nested form of RFC 8693: the one who acts now is outermost.
+fn act(actors: &[String]) -> Option<serde_json::Value> {
+    actors.iter().rev().fold(None, |inner, actor| {
+        Some(match inner {
+            Some(inner) => json!({"sub": actor, "act": inner}),
+            None => json!({"sub": actor}),
+        })
+    })
 }
 
 /// One signing key.
@@ -151,30 +217,39 @@ impl Signing {
         self.ttl
     }
 
-    /// An access token for a session with these permissions.
+    /// An access token (RFC 9068).
     pub(crate) fn access_token(
         &self,
-        user: &User,
-        session: &Session,
-        permissions: &[String],
+        token: &AccessToken<'_>,
         now: Timestamp,
     ) -> Result<String, Error> {
         let seconds = now.as_seconds();
-        let client_id = if session.client_id.is_empty() { OWN_CLIENT } else { &session.client_id };
+        let expires = (now + self.ttl).min(token.not_after.unwrap_or(now + self.ttl));
+        let aud = match token.audiences {
+            [] => vec![AUDIENCE],
+            audiences => audiences.iter().map(String::as_str).collect(),
+        };
         let claims = Claims {
             iss: &self.issuer,
-            sub: user.id.as_str(),
-            aud: [AUDIENCE],
-            exp: (now + self.ttl).as_seconds(),
+            sub: token.principal.subject.sub(),
+            aud,
+            exp: expires.as_seconds(),
             iat: seconds,
             nbf: seconds,
             jti: lightning_mesh::id::generate(),
-            sid: session.id.as_str(),
-            client_id,
-            name: user.name(),
-            roles: user.roles.iter().map(|role| role.name()).collect(),
-            permissions,
-            scope: permissions.join(" "),
+            sid: token.session_id,
+            client_id: token.client_id,
+            org_id: &token.principal.organization_id,
+            name: &token.principal.name,
+            roles: &token.principal.roles,
+            groups: &token.principal.groups,
+            permissions: token.permissions,
+            scope: &token.scope,
+            auth_time: token.authentication.map(|authentication| authentication.at.as_seconds()),
+            acr: token.authentication.map(Authentication::class),
+            amr: token.authentication.map(|authentication| &*authentication.methods),
+            act: act(token.actors),
+            cnf: token.jkt.map(|jkt| json!({"jkt": jkt})),
         };
         Ok(jsonwebtoken::encode(&self.header, &claims, &self.key)?)
     }

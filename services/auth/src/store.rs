@@ -38,6 +38,7 @@ pub(crate) struct Store(Database);
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "users_sessions_codes_keys", sql: schema::FIRST },
     Migration { version: 2, name: "idempotency_keys", sql: once::TABLE },
+    Migration { version: 3, name: "organizations_and_terms", sql: schema::TERMS },
 ];
 
 const BUMP: &str = "UPDATE access SET revision = revision + 1 WHERE id = 1";

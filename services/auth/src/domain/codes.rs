@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use lightning_mesh::clock::Timestamp;
 
-use super::{SessionId, UserId, Violations, redirects};
+use super::{SessionId, UserId, Violations, redirects, sessions::Terms};
 use crate::secrets;
 
 /// How long a code is good.
@@ -52,6 +52,8 @@ pub(crate) struct Code {
     pub(crate) expires_at: Timestamp,
     /// The session that came of it, once it was exchanged.
     pub(crate) issued: Option<SessionId>,
+    /// What the session that comes of it will be bound to.
+    pub(crate) terms: Terms,
 }
 
 // === impl Demand ===
@@ -99,6 +101,7 @@ impl Code {
         user_id: UserId,
         session_id: SessionId,
         scopes: Vec<String>,
+        terms: Terms,
         now: Timestamp,
     ) -> (Self, String) {
         let text = format!("{PREFIX}{}", secrets::random_base62(43));
@@ -113,6 +116,7 @@ impl Code {
             created_at: now,
             expires_at: now + LIFETIME,
             issued: None,
+            terms,
         };
         (code, text)
     }

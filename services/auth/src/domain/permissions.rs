@@ -98,6 +98,11 @@ pub(crate) fn granted(roles: &[Role], scopes: &[String], contract: &[String]) ->
     if scopes.is_empty() { held } else { intersection(&held, scopes) }
 }
 
+/// What is left of `held` under these scopes; no scopes means no restriction.
+pub(crate) fn under(held: &[String], scopes: &[String]) -> Vec<String> {
+    if scopes.is_empty() { held.to_vec() } else { intersection(held, scopes) }
+}
+
 /// What both sets of patterns allow. A pattern that is not well-formed allows nothing.
 pub(crate) fn intersection(left: &[String], right: &[String]) -> Vec<String> {
     let right: Vec<Pattern> = right.iter().filter_map(|text| Pattern::parse(text)).collect();

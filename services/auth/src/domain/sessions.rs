@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use lightning_mesh::clock::Timestamp;
 use uuid::Uuid;
 
-use super::{SessionId, UserId};
+use super::{SessionId, UserId, principals::Authentication};
 use crate::secrets;
 
 /// What a refresh token begins with, so that scanners for leaked secrets find it.
@@ -42,6 +42,25 @@ pub(crate) struct Session {
     pub(crate) expires_at: Timestamp,
     /// When it was ended.
     pub(crate) ended_at: Option<Timestamp>,
+    /// What the user agreed to, and how.
+    pub(crate) terms: Terms,
+}
+
+/// What holds for every token of a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// The session of the browser in which the user agreed; it is the `sid` that clients are told.
+    pub(crate) browser_session_id: Option<String>,
+    /// How the user proved who they are.
+    pub(crate) authentication: Authentication,
+    /// The resource indicators (RFC 8707) that tokens are for; empty for every service of the mesh.
+    pub(crate) audiences: Vec<String>,
+    /// The thumbprint (RFC 7638) of the key that the tokens are bound to (RFC 9449).
+    pub(crate) jkt: Option<String>,
+    /// The `claims` parameter (OpenID Connect Core section 5.5), as JSON.
+    pub(crate) claims: Option<String>,
+    /// The `nonce` of the authorization request.
+    pub(crate) nonce: Option<String>,
 }
 
 /// How long sessions live.
@@ -81,6 +100,7 @@ impl Session {
         user_id: UserId,
         client_id: String,
         scopes: Vec<String>,
+        terms: Terms,
         lifetime: Lifetime,
         now: Timestamp,
     ) -> (Self, RefreshToken) {
@@ -104,6 +124,7 @@ impl Session {
             refreshed_at: now,
             expires_at: now + lifetime.idle.min(lifetime.absolute),
             ended_at: None,
+            terms,
         };
         (session, token)
     }

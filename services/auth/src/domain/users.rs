@@ -15,6 +15,8 @@ const MAX_DISPLAY_NAME: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) id: UserId,
+    /// The organisation that the user is a member of; it never changes.
+    pub(crate) organization_id: String,
     /// Lower case, unique.
     pub(crate) username: String,
     /// As given; empty if there is none. Unique without regard to case.
@@ -122,9 +124,16 @@ impl Draft {
     }
 
     /// The user that becomes of it.
-    pub(crate) fn into_user(self, id: UserId, roles: Vec<Role>, now: Timestamp) -> User {
+    pub(crate) fn into_user(
+        self,
+        id: UserId,
+        organization_id: String,
+        roles: Vec<Role>,
+        now: Timestamp,
+    ) -> User {
         User {
             id,
+            organization_id,
             username: self.username,
             email: self.email,
             display_name: self.display_name,

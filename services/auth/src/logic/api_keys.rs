@@ -8,11 +8,12 @@ use super::{
     sessions::{Visible, session_of, visible},
 };
 use crate::{
-    Error, contract,
+    Error,
     domain::{
-        ApiKeyId, UserId,
+        ApiKeyId,
         api_keys::{ApiKey, KeyText},
-        permissions::{self, Role},
+        permissions,
+        principals::Principal,
     },
     store::Slice,
 };
@@ -30,12 +31,9 @@ pub(crate) struct Draft {
 
 /// Whose key it is and what it may do.
 pub(crate) struct Verified {
-    pub(crate) id: ApiKeyId,
-    pub(crate) user_id: UserId,
-    pub(crate) name: String,
-    pub(crate) roles: Vec<Role>,
+    pub(crate) key: ApiKey,
+    pub(crate) owner: Principal,
     pub(crate) permissions: Vec<String>,
-    pub(crate) expires_at: Option<Timestamp>,
 }
 
 impl Auth {
@@ -111,16 +109,19 @@ impl Auth {
     /// Whose key a text is. One and the same error for everything that is not a good key.
     pub(crate) async fn verify_api_key(&self, text: &str) -> Result<Verified, Error> {
         let hash = KeyText::parse(text).ok_or(Error::ApiKeyRefused)?.hash();
-        let owned = self.store.api_key_by_hash(&hash).await?.ok_or(Error::ApiKeyRefused)?;
+        let key = self.store.api_key_by_hash(&hash).await?.ok_or(Error::ApiKeyRefused)?;
         let now = self.clock.now();
-        if owned.owner_disabled || owned.key.is_expired(now) {
+        if key.is_expired(now) {
             return Err(Error::ApiKeyRefused);
         }
-        self.note_use(&owned.key, now);
-        let permissions =
-            permissions::granted(&owned.roles, &owned.key.scopes, contract::permissions());
-        let ApiKey { id, user_id, name, expires_at, .. } = owned.key;
-        Ok(Verified { id, user_id, name, roles: owned.roles, permissions, expires_at })
+        let owner = match self.acting_user(&key.user_id).await {
+            Ok(user) => self.principal_of(&user).await?,
+            Err(Error::GrantInvalid) => return Err(Error::ApiKeyRefused),
+            Err(error) => return Err(error),
+        };
+        self.note_use(&key, now);
+        let permissions = permissions::under(&owner.permissions, &key.scopes);
+        Ok(Verified { key, owner, permissions })
     }
 
     /// Keeps the minute of the last use, beside the call: a slow or full disk must not refuse a key.

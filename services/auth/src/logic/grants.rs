@@ -9,16 +9,15 @@ use super::{
 use crate::{
     Error, contract,
     domain::{
+        UserId,
+        clients::OWN_CLIENT,
         codes::{Code, Demand},
         permissions, redirects,
-        sessions::{RefreshToken, Session, Worth},
+        sessions::{RefreshToken, Session, Terms, Worth},
         users::User,
     },
     secrets,
 };
-
-/// What stands for no application, in requests and in tokens of a login with the password.
-const OWN_CLIENT: &str = "lightning";
 
 /// A code for an application.
 pub(crate) struct Grant {
@@ -40,7 +39,9 @@ impl Auth {
         let (user_id, session_id) = session_of(caller)?;
         let user = self.user(user_id.as_str()).await?;
         let scopes = scopes_for(caller, &user, &demand.scopes)?;
-        let (code, text) = Code::give(demand, user_id, session_id, scopes, self.clock.now());
+        let agreed = self.store.session(&session_id).await?.ok_or(Error::GrantInvalid)?;
+        let terms = Terms { audiences: Vec::new(), jkt: None, ..agreed.terms };
+        let (code, text) = Code::give(demand, user_id, session_id, scopes, terms, self.clock.now());
         let mut values = vec![("code", text.as_str())];
         if !demand.state.is_empty() {
             values.push(("state", &demand.state));
@@ -73,6 +74,7 @@ impl Auth {
             code.user_id.clone(),
             code.client_id.clone(),
             code.scopes.clone(),
+            code.terms.clone(),
             self.lifetime(),
             now,
         );
@@ -82,7 +84,7 @@ impl Auth {
         }
         tracing::info!(user_id = %user.id, session_id = %session.id, client_id = session.client_id, "code exchanged");
         self.end_excess(&user.id, now).await?;
-        self.tokens(&user, &session, &token, &[], now)
+        self.tokens(&user, &session, &token, &[], now).await
     }
 
     async fn code_came_twice(&self, code: &Code, now: Timestamp) -> Result<Tokens, Error> {
@@ -118,7 +120,7 @@ impl Auth {
             self.live_session(&token, now).await?;
             return Err(Error::GrantInvalid);
         }
-        self.tokens(&user, &refreshed, &next, &scopes, now)
+        self.tokens(&user, &refreshed, &next, &scopes, now).await
     }
 
     /// The session of a refresh token that is good. Ends the session of one that was good before.
@@ -136,7 +138,8 @@ impl Auth {
         }
     }
 
-    async fn acting_user(&self, id: &crate::domain::UserId) -> Result<User, Error> {
+    /// The user, if they may act.
+    pub(super) async fn acting_user(&self, id: &UserId) -> Result<User, Error> {
         let user = self.store.user(id).await?.filter(|user| !user.disabled);
         user.ok_or(Error::GrantInvalid)
     }

@@ -6,13 +6,17 @@ use lightning_mesh::{clock::Timestamp, config::Secret, identity::Caller};
 
 use super::{Auth, is_local};
 use crate::{
-    Error, contract,
+    Error,
     domain::{
-        SessionId, UserId, permissions,
-        sessions::{RefreshToken, Session},
+        SessionId, UserId,
+        clients::OWN_CLIENT,
+        permissions,
+        principals::Authentication,
+        sessions::{RefreshToken, Session, Terms},
         users::{self, User},
     },
     passwords,
+    signing::AccessToken,
     store::Slice,
 };
 
@@ -61,12 +65,14 @@ impl Auth {
 
     async fn begin_session(&self, user: &User, now: Timestamp) -> Result<Tokens, Error> {
         let lifetime = self.lifetime();
+        let authentication = Authentication::new(&["pwd"], now);
+        let terms = Terms { authentication, ..Terms::default() };
         let (session, token) =
-            Session::begin(user.id.clone(), String::new(), Vec::new(), lifetime, now);
+            Session::begin(user.id.clone(), String::new(), Vec::new(), terms, lifetime, now);
         self.store.insert_session(&session).await?;
         tracing::info!(user_id = %user.id, session_id = %session.id, "user logged in");
         self.end_excess(&user.id, now).await?;
-        self.tokens(user, &session, &token, &[], now)
+        self.tokens(user, &session, &token, &[], now).await
     }
 
     /// Ends the oldest sessions of a user who has too many.
@@ -78,7 +84,7 @@ impl Auth {
     }
 
     /// Tokens for a session, with no more than these scopes.
-    pub(super) fn tokens(
+    pub(super) async fn tokens(
         &self,
         user: &User,
         session: &Session,
@@ -86,12 +92,20 @@ impl Auth {
         scopes: &[String],
         now: Timestamp,
     ) -> Result<Tokens, Error> {
-        let contract = contract::permissions();
-        let whole = permissions::granted(&user.roles, &session.scopes, contract);
-        let granted =
-            if scopes.is_empty() { whole } else { permissions::intersection(&whole, scopes) };
+        let principal = self.principal_of(user).await?;
+        let whole = permissions::under(&principal.permissions, &session.scopes);
+        let granted = permissions::under(&whole, scopes);
+        let client_id =
+            if session.client_id.is_empty() { OWN_CLIENT } else { session.client_id.as_str() };
+        let token = AccessToken {
+            session_id: Some(session.id.as_str()),
+            authentication: Some(&session.terms.authentication),
+            audiences: &session.terms.audiences,
+            jkt: session.terms.jkt.as_deref(),
+            ..AccessToken::new(&principal, &granted, client_id)
+        };
         Ok(Tokens {
-            access_token: self.signing.access_token(user, session, &granted, now)?,
+            access_token: self.signing.access_token(&token, now)?,
             refresh_token: refresh_token.expose(),
             expires_in: i64::try_from(self.signing.ttl().as_secs()).unwrap_or(i64::MAX),
             scope: granted.join(" "),

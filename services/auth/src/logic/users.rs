@@ -1,6 +1,11 @@
 //! Registering, reading and changing users.
 
-use lightning_mesh::{clock::Clock, config::Secret, etag, identity::Caller};
+use lightning_mesh::{
+    clock::Clock,
+    config::Secret,
+    etag,
+    identity::{Caller, DEFAULT_ORGANIZATION},
+};
 
 use super::{Auth, is_local, may_grant};
 use crate::{
@@ -48,14 +53,20 @@ impl Auth {
             .map_err(Error::PasswordWeak)?;
         let hash = self.passwords.hash(password).await?;
         if is_first {
-            let user = draft.clone().into_user(UserId::generate(), roles, self.clock.now());
+            let organization = DEFAULT_ORGANIZATION.to_owned();
+            let user =
+                draft.clone().into_user(UserId::generate(), organization, roles, self.clock.now());
             if self.store.insert_first_user(&user, &hash).await? {
                 return Ok(self.registered(user).await);
             }
         }
         // Somebody else was first: what counted a moment ago counts no more.
         let roles = self.roles_for(caller, &draft, false)?;
-        let user = draft.into_user(UserId::generate(), roles, self.clock.now());
+        let organization = match caller.organization_id.as_str() {
+            "" => DEFAULT_ORGANIZATION.to_owned(),
+            id => id.to_owned(),
+        };
+        let user = draft.into_user(UserId::generate(), organization, roles, self.clock.now());
         self.store.insert_user(&user, &hash).await?;
         Ok(self.registered(user).await)
     }
@@ -208,10 +219,17 @@ pub(crate) async fn create(store: &Store, clock: &Clock, user: NewUser) -> Resul
         .map_err(Error::PasswordWeak)?;
     let hash = Passwords::new(1, 0).hash(&user.password).await?;
     let (id, now) = (UserId::generate(), clock.now());
-    let first = draft.clone().into_user(id.clone(), vec![Role::Admin], now);
+    let first = draft.clone().into_user(
+        id.clone(),
+        DEFAULT_ORGANIZATION.to_owned(),
+        vec![Role::Admin],
+        now,
+    );
     if !store.insert_first_user(&first, &hash).await? {
         let roles = if draft.roles.is_empty() { vec![Role::Viewer] } else { draft.roles.clone() };
-        store.insert_user(&draft.into_user(id.clone(), roles, now), &hash).await?;
+        let organization = DEFAULT_ORGANIZATION.to_owned();
+        let user = draft.into_user(id.clone(), organization, roles, now);
+        store.insert_user(&user, &hash).await?;
     }
     Ok(id)
 }

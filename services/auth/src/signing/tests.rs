@@ -4,15 +4,10 @@ use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use lightning_mesh::clock::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{KeyError, Signing};
-use crate::domain::{
-    UserId,
-    permissions::Role,
-    sessions::{Lifetime, Session},
-    users::Draft,
-};
+use super::{AccessToken, KeyError, Signing};
+use crate::domain::principals::{Principal, Subject};
 
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 const TTL: Duration = Duration::from_mins(5);
@@ -25,12 +20,21 @@ fn open(folder: &std::path::Path, now: Timestamp) -> Result<Signing, KeyError> {
 fn tokens_are_verified_with_the_published_keys() {
     let folder = tempfile::tempdir().unwrap();
     let signing = open(folder.path(), NOW).unwrap();
-    let draft = Draft::try_new("ada", "", "Ada", Vec::new()).unwrap();
-    let user = draft.into_user(UserId::generate(), vec![Role::Viewer], NOW);
-    let lifetime = Lifetime { absolute: TTL, idle: TTL };
-    let (session, _) = Session::begin(user.id.clone(), String::new(), Vec::new(), lifetime, NOW);
     let permissions = vec!["agents.read".to_owned()];
-    let token = signing.access_token(&user, &session, &permissions, NOW).unwrap();
+    let principal = Principal {
+        subject: Subject::User("7".to_owned()),
+        name: "Ada".to_owned(),
+        organization_id: "default".to_owned(),
+        roles: vec!["viewer".to_owned()],
+        groups: Vec::new(),
+        permissions: permissions.clone(),
+    };
+    let token = AccessToken {
+        session_id: Some("8"),
+        actors: &["agent:2".to_owned(), "client:1".to_owned()],
+        ..AccessToken::new(&principal, &permissions, "lightning")
+    };
+    let token = signing.access_token(&token, NOW).unwrap();
 
     let header = jsonwebtoken::decode_header(&token).unwrap();
     assert_eq!(header.typ.as_deref(), Some("at+jwt"));
@@ -44,8 +48,9 @@ fn tokens_are_verified_with_the_published_keys() {
         jsonwebtoken::decode::<Value>(&token, &DecodingKey::from_jwk(jwk).unwrap(), &validation)
             .unwrap()
             .claims;
-    assert_eq!(claims["sub"], user.id.as_str());
-    assert_eq!(claims["sid"], session.id.as_str());
+    assert_eq!((&claims["sub"], &claims["org_id"]), (&json!("7"), &json!("default")));
+    assert_eq!(claims["act"], json!({"sub": "agent:2", "act": {"sub": "client:1"}}));
+    assert_eq!(claims["sid"], "8");
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 300);
     assert_eq!(claims["name"], "Ada");
     assert_eq!(claims["roles"][0], "viewer");

@@ -9,17 +9,8 @@ use crate::{
     domain::{
         ApiKeyId, UserId,
         api_keys::{ApiKey, MAX_PER_USER},
-        permissions::Role,
-        users,
     },
 };
-
-/// A key and what its owner may do.
-pub(crate) struct OwnedKey {
-    pub(crate) key: ApiKey,
-    pub(crate) roles: Vec<Role>,
-    pub(crate) owner_disabled: bool,
-}
 
 macro_rules! select {
     ($rest:literal) => {
@@ -32,10 +23,7 @@ macro_rules! select {
 
 const GET: &str = select!("WHERE id = $1");
 
-const BY_HASH: &str =
-    "SELECT k.id, k.user_id, k.name, k.prefix, k.scopes, k.expire_time, k.last_use_time,
-        k.create_time, u.roles, u.disabled
-    FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.key_hash = $1";
+const BY_HASH: &str = select!("WHERE key_hash = $1");
 
 const NEWEST: &str = select!(
     "WHERE (create_time < $1 OR (create_time = $1 AND id < $2))
@@ -72,16 +60,9 @@ impl Store {
         row.as_ref().map(key_of).transpose()
     }
 
-    pub(crate) async fn api_key_by_hash(&self, hash: &str) -> Result<Option<OwnedKey>, Error> {
-        let Some(row) = self.0.query_opt(BY_HASH, params![hash]).await? else {
-            return Ok(None);
-        };
-        let roles = unlist(&row.text("roles")?, "user")?;
-        Ok(Some(OwnedKey {
-            key: key_of(&row)?,
-            roles: users::roles_of(&roles).map_err(|_| Error::Row { what: "user" })?,
-            owner_disabled: row.boolean("disabled")?,
-        }))
+    pub(crate) async fn api_key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, Error> {
+        let row = self.0.query_opt(BY_HASH, params![hash]).await?;
+        row.as_ref().map(key_of).transpose()
     }
 
     pub(crate) async fn api_keys_in(

@@ -11,13 +11,15 @@ use crate::{
 
 const GET: &str =
     "SELECT hash, user_id, session_id, client_id, redirect_uri, challenge, scopes, create_time,
-        expire_time, issued_session_id
+        expire_time, issued_session_id, browser_session_id, auth_time, auth_methods, audiences, jkt,
+        claims, nonce
     FROM codes WHERE hash = $1";
 
 const INSERT: &str =
     "INSERT INTO codes (hash, user_id, session_id, client_id, redirect_uri, challenge, scopes,
-        create_time, expire_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        create_time, expire_time, browser_session_id, auth_time, auth_methods, audiences, jkt, claims,
+        nonce)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
 // One exchange wins.
 const SPEND: &str =
@@ -42,6 +44,13 @@ impl Store {
             list(&code.scopes),
             code.created_at.as_micros(),
             code.expires_at.as_micros(),
+            code.terms.browser_session_id.as_deref(),
+            code.terms.authentication.at.as_micros(),
+            list(&code.terms.authentication.methods),
+            list(&code.terms.audiences),
+            code.terms.jkt.as_deref(),
+            code.terms.claims.as_deref(),
+            code.terms.nonce.as_deref(),
         ];
         self.0.execute(INSERT, params).await?;
         Ok(())
@@ -74,5 +83,6 @@ fn code_of(row: &Row) -> Result<Code, Error> {
         created_at: Timestamp::from_micros(row.integer("create_time")?),
         expires_at: Timestamp::from_micros(row.integer("expire_time")?),
         issued: row.opt_text("issued_session_id")?.map(session).transpose()?,
+        terms: sessions::terms_of(row)?,
     })
 }

@@ -67,3 +67,23 @@ CREATE TABLE access (
     revision BIGINT NOT NULL
 );
 INSERT INTO access (id, revision) VALUES (1, 1);";
+
+/// Organisations, and what a session is bound to.
+pub(super) const TERMS: &str =
+    "ALTER TABLE users ADD COLUMN organization_id TEXT NOT NULL DEFAULT 'default';
+CREATE INDEX users_organization ON users (organization_id, create_time, id);
+ALTER TABLE sessions ADD COLUMN browser_session_id TEXT;
+ALTER TABLE sessions ADD COLUMN auth_time BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN auth_methods TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE sessions ADD COLUMN audiences TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE sessions ADD COLUMN jkt TEXT;
+ALTER TABLE sessions ADD COLUMN claims TEXT;
+ALTER TABLE sessions ADD COLUMN nonce TEXT;
+CREATE INDEX sessions_browser_session ON sessions (browser_session_id);
+ALTER TABLE codes ADD COLUMN browser_session_id TEXT;
+ALTER TABLE codes ADD COLUMN auth_time BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE codes ADD COLUMN auth_methods TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE codes ADD COLUMN audiences TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE codes ADD COLUMN jkt TEXT;
+ALTER TABLE codes ADD COLUMN claims TEXT;
+ALTER TABLE codes ADD COLUMN nonce TEXT;";

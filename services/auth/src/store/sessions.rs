@@ -6,14 +6,19 @@ use lightning_store::{Error as StoreError, Expect, Params, Row, params};
 use super::{Slice, Store, bounds, decisive, list, unlist};
 use crate::{
     Error,
-    domain::{SessionId, UserId, sessions::Session},
+    domain::{
+        SessionId, UserId,
+        principals::Authentication,
+        sessions::{Session, Terms},
+    },
 };
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, user_id, client_id, scopes, generation, family_hash, token_hash, create_time, \
-             refresh_time, expire_time, end_time FROM sessions ",
+             refresh_time, expire_time, end_time, browser_session_id, auth_time, auth_methods, \
+             audiences, jkt, claims, nonce FROM sessions ",
             $rest
         )
     };
@@ -36,8 +41,9 @@ const OLDEST: &str = select!(
 );
 
 pub(super) const INSERT: &str = "INSERT INTO sessions (id, user_id, client_id, scopes, generation,
-        family_hash, token_hash, create_time, refresh_time, expire_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        family_hash, token_hash, create_time, refresh_time, expire_time, browser_session_id,
+        auth_time, auth_methods, audiences, jkt, claims, nonce)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
 // One refresh wins: the next one finds another number.
 const REFRESH: &str = "UPDATE sessions
@@ -133,7 +139,29 @@ pub(super) fn insert_params(session: &Session) -> Params {
         session.created_at.as_micros(),
         session.refreshed_at.as_micros(),
         session.expires_at.as_micros(),
+        session.terms.browser_session_id.as_deref(),
+        session.terms.authentication.at.as_micros(),
+        list(&session.terms.authentication.methods),
+        list(&session.terms.audiences),
+        session.terms.jkt.as_deref(),
+        session.terms.claims.as_deref(),
+        session.terms.nonce.as_deref(),
     ]
+}
+
+/// The terms, of a session or of a code: both have the same columns.
+pub(super) fn terms_of(row: &Row) -> Result<Terms, Error> {
+    Ok(Terms {
+        browser_session_id: row.opt_text("browser_session_id")?,
+        authentication: Authentication {
+            at: Timestamp::from_micros(row.integer("auth_time")?),
+            methods: unlist(&row.text("auth_methods")?, "authentication")?,
+        },
+        audiences: unlist(&row.text("audiences")?, "authentication")?,
+        jkt: row.opt_text("jkt")?,
+        claims: row.opt_text("claims")?,
+        nonce: row.opt_text("nonce")?,
+    })
 }
 
 fn session_of(row: &Row) -> Result<Session, Error> {
@@ -150,6 +178,7 @@ fn session_of(row: &Row) -> Result<Session, Error> {
         refreshed_at: Timestamp::from_micros(row.integer("refresh_time")?),
         expires_at: Timestamp::from_micros(row.integer("expire_time")?),
         ended_at: row.opt_integer("end_time")?.map(Timestamp::from_micros),
+        terms: terms_of(row)?,
     })
 }
 

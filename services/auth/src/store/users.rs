@@ -33,7 +33,7 @@ pub(crate) enum Changed {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, username, email, display_name, roles, disabled, password_hash, revision, \
+            "SELECT id, organization_id, username, email, display_name, roles, disabled, password_hash, revision, \
              create_time, update_time FROM users ",
             $rest
         )
@@ -70,8 +70,8 @@ const ONLY_WITH_ANOTHER_ADMIN: &str = "UPDATE access SET revision = revision WHE
 
 const INSERT: &str =
     "INSERT INTO users (id, username, email, email_key, display_name, roles, acting_admin,
-        disabled, password_hash, revision, create_time, update_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        disabled, password_hash, revision, create_time, update_time, organization_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 const UPDATE: &str = "UPDATE users SET email = $2, email_key = $3, display_name = $4, roles = $5,
         acting_admin = $6, disabled = $7, revision = $8, update_time = $9
@@ -170,6 +170,7 @@ fn insert_params(user: &User, password_hash: &str) -> Params {
         user.revision,
         user.created_at.as_micros(),
         user.updated_at.as_micros(),
+        &user.organization_id,
     ]
 }
 
@@ -209,6 +210,7 @@ fn user_of(row: &Row) -> Result<User, Error> {
     let roles = unlist(&row.text("roles")?, "user")?;
     Ok(User {
         id: UserId::parse(&row.text("id")?).map_err(|_| Error::Row { what: "user" })?,
+        organization_id: row.text("organization_id")?,
         username: row.text("username")?,
         email: row.text("email")?,
         display_name: row.text("display_name")?,

@@ -3,6 +3,7 @@
 use lightning_mesh::clock::Timestamp;
 
 use super::{Asked, Code, Demand, LIFETIME, challenge_of};
+use crate::domain::sessions::Terms;
 use crate::domain::{SessionId, UserId};
 
 // The example of RFC 7636, appendix B.
@@ -47,7 +48,7 @@ fn a_code_fits_only_the_application_that_asked_for_it() {
     let now = Timestamp::from_micros(0);
     let demand = Demand::try_new(&asked(), &[]).unwrap();
     let (user, session) = (UserId::generate(), SessionId::generate());
-    let (code, text) = Code::give(&demand, user, session, Vec::new(), now);
+    let (code, text) = Code::give(&demand, user, session, Vec::new(), Terms::default(), now);
     assert!(text.starts_with("lac_"));
     let check = |client: &str, redirect: &str, verifier: &str, now, expected| {
         assert_eq!(code.fits(client, redirect, verifier, now), expected, "{client} {redirect}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lightning_mesh::clock::Timestamp;
 
-use super::{Lifetime, RefreshToken, Session, Worth};
+use super::{Lifetime, RefreshToken, Session, Terms, Worth};
 use crate::domain::UserId;
 
 const LIFETIME: Lifetime =
@@ -12,7 +12,7 @@ const LIFETIME: Lifetime =
 const START: Timestamp = Timestamp::from_micros(1_000_000_000);
 
 fn begin() -> (Session, RefreshToken) {
-    Session::begin(UserId::generate(), String::new(), Vec::new(), LIFETIME, START)
+    Session::begin(UserId::generate(), String::new(), Vec::new(), Terms::default(), LIFETIME, START)
 }
 
 #[test]

@@ -46,7 +46,12 @@ fn roles_are_known_by_name_and_counted_once() {
 fn a_change_moves_the_revision_and_leaves_the_rest() {
     let now = Timestamp::from_micros(5);
     let draft = Draft::try_new("ada", "", "Ada", Vec::new()).unwrap();
-    let user = draft.into_user(UserId::generate(), vec![Role::Viewer], Timestamp::from_micros(1));
+    let user = draft.into_user(
+        UserId::generate(),
+        "default".to_owned(),
+        vec![Role::Viewer],
+        Timestamp::from_micros(1),
+    );
     let change = Change { disabled: Some(true), ..Change::default() };
     let changed = user.changed(change, now).unwrap();
     assert_eq!((changed.revision, changed.updated_at, changed.disabled), (2, now, true));
