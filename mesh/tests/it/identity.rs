@@ -69,7 +69,7 @@ impl Signer {
             open: false,
             issuer: "http://lightning".into(),
             jwks: self.jwks.clone(),
-            revoked_session_ids: Vec::new(),
+            ..AccessState::default()
         }
     }
 }
