@@ -4,7 +4,7 @@ CARGO ?= cargo
 DATA  ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-scaled conformance fuzz lint fmt proto openapi bench ci clean
+.PHONY: help run build test test-scaled test-clients conformance fuzz lint fmt proto openapi bench ci clean
 
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: ## Run every test that needs nothing but the Rust toolchain
 
 test-scaled: ## Start PostgreSQL on loopback (installs it with apt when root), get grpcio from PyPI, run what needs them
 	./deploy/test-scaled.sh
+
+test-clients: ## Run other people's OpenID Connect clients (npm, PyPI, Chromium from Debian) against a running mesh
+	./deploy/test-clients.sh
 
 conformance: ## Run protobuf's official conformance suite on the JSON codec (runner from PyPI)
 	./gateway/transcode/conformance.sh

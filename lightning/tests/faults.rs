@@ -7,6 +7,8 @@
 
 #[path = "faults/cluster.rs"]
 mod cluster;
+#[path = "faults/identity.rs"]
+mod identity;
 #[path = "faults/overload.rs"]
 mod overload;
 #[path = "faults/stories.rs"]
