@@ -10,7 +10,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 pub(crate) mod access;
 mod caller;
+pub mod dpop;
 mod gate;
+mod jose;
 mod key;
 mod minted;
 mod open_mode;
