@@ -16,8 +16,9 @@ use lightning_mesh::{
     body::{Body, boxed, empty},
     fault::Fault,
     id,
+    identity::{ADDRESS, ClientAddress},
     policy::{Next, Wrap},
-    serve::plain_error_as,
+    serve::{Secured, plain_error_as},
 };
 use lightning_proto::mesh::v1::ErrorReason;
 use tonic::Status;
@@ -138,6 +139,7 @@ impl Edge {
             return Err(Refused { fault, http: StatusCode::BAD_REQUEST });
         }
         hygiene::strip_claims(&mut parts.headers, client.proxied);
+        tell_address(parts, client);
         match tongue {
             // What belongs to the connection of HTTP/1 must not reach a service over HTTP/2. The
             // transcoder and the proxy see to it themselves.
@@ -187,6 +189,19 @@ impl Tongue {
             response.headers_mut().insert(header::ACCEPT_ENCODING, compress::ACCEPTED);
         }
         response
+    }
+}
+
+/// Tells the gate here, and the services behind, where the client is. Nobody else can: what came under
+/// this name from outside is off already.
+fn tell_address(parts: &mut Parts, client: Client) {
+    if client.secure {
+        parts.extensions.insert(Secured);
+    }
+    let Some(address) = client.address else { return };
+    parts.extensions.insert(ClientAddress(address));
+    if let Ok(value) = HeaderValue::try_from(address.to_string()) {
+        parts.headers.insert(ADDRESS, value);
     }
 }
 

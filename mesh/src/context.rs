@@ -97,7 +97,7 @@ pub enum NodeError {
     },
     /// A fixed access state holds keys that cannot be used.
     #[error("the access state holds keys that cannot be used")]
-    Access(#[source] jsonwebtoken::errors::Error),
+    Access(#[source] serde_json::Error),
 }
 
 /// One process of the mesh.

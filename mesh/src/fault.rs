@@ -157,6 +157,12 @@ impl Fault {
         self.0.domain
     }
 
+    /// A variable part of the message.
+    pub(crate) fn metadata(&self, key: &str) -> Option<&str> {
+        let known = self.0.metadata.iter().find(|(known, _)| known == key);
+        known.map(|(_, value)| value.as_str())
+    }
+
     /// The serialized `google.rpc.Status`, as the transcoder takes it.
     pub fn details(&self) -> Vec<u8> {
         self.0.encode(&self.0.public_message())

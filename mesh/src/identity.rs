@@ -6,7 +6,6 @@
 //! signed token or a verified key and from nowhere else: no header names a user.
 
 use aws_lc_rs::digest;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 pub(crate) mod access;
 mod caller;
@@ -16,6 +15,8 @@ mod jose;
 mod key;
 mod minted;
 mod open_mode;
+mod origin;
+pub(crate) mod resource;
 mod token;
 mod verifier;
 
@@ -23,6 +24,8 @@ pub use caller::{Caller, DEFAULT_ORGANIZATION};
 pub use gate::{Gate, GateError, Permission};
 pub use key::KeyError;
 pub(crate) use key::MeshKey;
+pub use origin::{ADDRESS, ClientAddress};
+pub(crate) use resource::{Challenge, Here};
 pub(crate) use token::Tokens;
 pub(crate) use verifier::Verifier;
 
@@ -38,6 +41,8 @@ pub fn hash_request(request: &impl prost::Message) -> String {
 }
 
 /// A short name for a secret, to look it up in a cache that must not hold it.
-pub(crate) fn fingerprint(secret: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, secret.as_bytes()))
+pub(crate) fn fingerprint(secret: &str) -> [u8; 32] {
+    let mut name = [0; 32];
+    name.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
+    name
 }

@@ -22,8 +22,9 @@ use crate::{
     identity::{Caller, Tokens},
 };
 
-/// The header of API keys.
+/// The headers of API keys and of proofs of possession.
 const API_KEY: &str = "x-api-key";
+const PROOF: &str = "dpop";
 
 /// See the module.
 #[derive(Clone)]
@@ -80,6 +81,7 @@ impl Credentials {
                     headers.remove(name);
                 }
                 headers.remove(API_KEY);
+                headers.remove(PROOF);
                 Ok(())
             }
         }
@@ -103,6 +105,7 @@ impl Minting {
         let value = bearer.map_err(Fault::internal)?;
         let headers = request.headers_mut();
         headers.remove(API_KEY);
+        headers.remove(PROOF);
         headers.insert(header::AUTHORIZATION, value);
         Ok(())
     }

@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
-use jsonwebtoken::{DecodingKey, jwk::JwkSet};
 use lightning_proto::auth::v1::{
     AccessState, WatchAccessRequest, access_service_client::AccessServiceClient,
 };
+use serde_json::Value;
 use tokio::sync::watch;
 
+use super::{Caller, jose::PublicKey};
 use crate::{channel::Channel, shutdown::Shutdown, task};
 
 /// How long a call waits for the first state.
@@ -28,8 +29,15 @@ pub(super) struct Access {
     pub(super) revision: i64,
     pub(super) open: bool,
     pub(super) issuer: String,
-    pub(super) keys: HashMap<String, DecodingKey>,
-    pub(super) revoked: HashSet<String>,
+    /// The keys of access tokens by their ids. What auth signs other tokens with is not among them.
+    pub(super) keys: HashMap<String, Arc<PublicKey>>,
+    /// Sessions and single tokens that ended early.
+    revoked_sessions: HashSet<String>,
+    revoked_tokens: HashSet<String>,
+    /// Whose calls are refused, whoever signed for them.
+    stopped: HashSet<String>,
+    /// Resource indicators (RFC 8707) and the words of their services.
+    resources: HashMap<String, String>,
 }
 
 #[derive(Clone, Default)]
@@ -43,30 +51,78 @@ struct Seen {
 pub(crate) struct AccessWatch(watch::Receiver<Seen>);
 
 impl Access {
-    fn from_proto(state: AccessState) -> Result<Self, jsonwebtoken::errors::Error> {
-        let set: JwkSet = match state.jwks.as_str() {
-            "" => JwkSet { keys: Vec::new() },
+    fn from_proto(state: AccessState) -> Result<Self, serde_json::Error> {
+        let set: Value = match state.jwks.as_str() {
+            "" => Value::Null,
             text => serde_json::from_str(text)?,
         };
-        let mut keys = HashMap::new();
-        for jwk in &set.keys {
-            if let Some(kid) = &jwk.common.key_id {
-                keys.insert(kid.clone(), DecodingKey::from_jwk(jwk)?);
-            }
-        }
+        let listed = set.get("keys").and_then(Value::as_array);
+        let keys = listed.into_iter().flatten().filter_map(access_key).collect();
         Ok(Self {
             revision: state.revision,
             open: state.open,
             issuer: state.issuer,
             keys,
-            revoked: state.revoked_session_ids.into_iter().collect(),
+            revoked_sessions: state.revoked_session_ids.into_iter().collect(),
+            revoked_tokens: state.revoked_token_ids.into_iter().collect(),
+            stopped: state.stopped_subjects.into_iter().collect(),
+            resources: state.resources,
         })
     }
+
+    /// Whether an access token ended before its time.
+    pub(super) fn has_revoked(&self, session: Option<&str>, token: Option<&str>) -> bool {
+        session.is_some_and(|session| self.revoked_sessions.contains(session))
+            || token.is_some_and(|token| self.revoked_tokens.contains(token))
+    }
+
+    /// The first of those behind a call who was stopped: the subject, the owner of its key, its client
+    /// or anybody who acts for it.
+    pub(super) fn stopped<'a>(&'a self, caller: &'a Caller) -> Option<&'a str> {
+        if self.stopped.is_empty() {
+            return None;
+        }
+        let known = |subject: &str| self.stopped.get(subject).map(String::as_str);
+        let owned = |kind: &str, id: &Option<String>| {
+            let id = id.as_deref()?;
+            if id.contains(':') { known(id) } else { known(&format!("{kind}:{id}")) }
+        };
+        known(&caller.subject)
+            .or_else(|| caller.actors.iter().find_map(|actor| known(actor)))
+            .or_else(|| owned("user", &caller.owner_id))
+            .or_else(|| owned("client", &caller.client_id))
+    }
+
+    /// Whether a resource indicator is the one of this service.
+    pub(super) fn is_resource_of(&self, resource: &str, word: &str) -> bool {
+        self.resources.get(resource).is_some_and(|known| known == word)
+    }
+
+    /// The resource indicators of a service, in a fixed order.
+    pub(super) fn resources_of(&self, word: &str) -> Vec<&str> {
+        let of_word = self.resources.iter().filter(|(_, known)| *known == word);
+        let mut resources: Vec<_> = of_word.map(|(resource, _)| resource.as_str()).collect();
+        resources.sort_unstable();
+        resources
+    }
+}
+
+/// A published key, if access tokens may be signed with it: ES256 and nothing else, so that no key that
+/// auth has for another purpose makes an access token.
+fn access_key(jwk: &Value) -> Option<(String, Arc<PublicKey>)> {
+    let jwk = jwk.as_object()?;
+    let is = |name: &str, wanted: &str| jwk.get(name).is_none_or(|value| value == wanted);
+    if !is("use", "sig") || !is("alg", "ES256") {
+        return None;
+    }
+    let kid = jwk.get("kid")?.as_str()?;
+    let key = PublicKey::parse(jwk).filter(PublicKey::is_p256)?;
+    Some((kid.to_owned(), Arc::new(key)))
 }
 
 impl AccessWatch {
     /// Never changes; for tests and for processes that need no auth.
-    pub(crate) fn fixed(state: AccessState) -> Result<Self, jsonwebtoken::errors::Error> {
+    pub(crate) fn fixed(state: AccessState) -> Result<Self, serde_json::Error> {
         let seen = Seen { access: Some(Arc::new(Access::from_proto(state)?)), connected: true };
         Ok(Self(watch::channel(seen).1))
     }
@@ -84,6 +140,11 @@ impl AccessWatch {
         Self(receiver)
     }
 
+    /// The last state, if there was any yet.
+    pub(super) fn last(&self) -> Option<Arc<Access>> {
+        self.0.borrow().access.clone()
+    }
+
     /// The last state, waiting for the first one. `None` if it does not come in time.
     pub(super) async fn get(&self) -> Option<Arc<Access>> {
         self.wait(|seen| seen.access.is_some()).await
@@ -94,7 +155,11 @@ impl AccessWatch {
         self.wait(|seen| seen.access.is_some() && seen.connected).await
     }
 
-    async fn wait(&self, ready: impl FnMut(&Seen) -> bool) -> Option<Arc<Access>> {
+    async fn wait(&self, mut ready: impl FnMut(&Seen) -> bool) -> Option<Arc<Access>> {
+        // Nearly always it is there, and nothing needs a timer.
+        if let Some(access) = Some(self.0.borrow()).filter(|seen| ready(seen)) {
+            return access.access.clone();
+        }
         let mut receiver = self.0.clone();
         let seen = tokio::time::timeout(PATIENCE, receiver.wait_for(ready)).await.ok()?.ok()?;
         seen.access.clone()

@@ -49,6 +49,12 @@ pub struct Caller {
     /// Who acts for the subject, the one who acts now first (the `act` chain of RFC 8693 section 4.1).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actors: Vec<String>,
+    /// How the subject was authenticated (`acr`, RFC 9470), as far as the access token tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// When the subject was authenticated, in seconds since 1970 (`auth_time`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
     /// The service that acts on behalf of the subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
@@ -85,6 +91,8 @@ impl Caller {
             session_id: None,
             client_id: None,
             actors: Vec::new(),
+            acr: None,
+            auth_time: None,
             via: None,
             address: None,
             deadline: None,
@@ -209,9 +217,9 @@ impl Caller {
     /// Everything that says who calls, which is all but the deadline, the trace and the attempts.
     pub(super) fn identity(&self) -> impl Eq + Hash + use<'_> {
         let Self { subject, name, organization_id, roles, groups, permissions, .. } = self;
-        let Self { owner_id, session_id, client_id, actors, via, .. } = self;
+        let Self { owner_id, session_id, client_id, actors, acr, auth_time, via, .. } = self;
         let who = (subject, name, organization_id, roles, groups, permissions);
-        (who, owner_id, session_id, client_id, actors, via)
+        (who, owner_id, session_id, client_id, actors, acr, auth_time, via)
     }
 
     /// The same caller, whose call was tried so often before.

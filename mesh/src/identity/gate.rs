@@ -4,13 +4,17 @@
 //! service starts, and a method that names none keeps the service from starting. A path that is not in
 //! the table is refused before anything else is looked at.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use http::{HeaderMap, header, request::Parts};
+use http::request::Parts;
 use lightning_proto::mesh::v1::ErrorReason;
 use prost_reflect::{MethodDescriptor, Value};
 
-use super::{Caller, Verifier, open_mode};
+use self::credential::{Credential, credential, wrong_scheme};
+use super::{Caller, Challenge, Here, Verifier, open_mode, origin, resource, verifier::Shown};
 use crate::{
     fault::Fault,
     policy::{Call, Policy},
@@ -18,6 +22,8 @@ use crate::{
     telemetry::trace,
     tls::PeerIdentity,
 };
+
+mod credential;
 
 /// The method option that names the permission.
 const OPTION: &str = "lightning.options.v1.permission";
@@ -28,10 +34,6 @@ const BUILT_IN: [&str; 3] = [
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 ];
-
-/// The token of those who must send one and have none: OpenAI's SDKs refuse to start without a key. It
-/// is the same as no credential, and so means the local admin in open mode and nobody otherwise.
-const LOCAL: &str = "local";
 
 /// Decides about calls to one service (or, in the gateway, to all).
 pub struct Gate {
@@ -149,6 +151,11 @@ impl Gate {
         if parts.extensions.get::<Caller>().is_some() {
             return Ok(());
         }
+        let admitted = self.decide(path, parts).await;
+        admitted.inspect_err(|fault| note(parts, fault))
+    }
+
+    async fn decide(&self, path: &str, parts: &mut Parts) -> Result<(), Fault> {
         let mut mounted = None;
         let permission = match self.methods.get(path) {
             Some(permission) => permission,
@@ -189,11 +196,13 @@ impl Gate {
     /// credential that is wrong. Checks no permission: it is for plain HTTP routes, which do that
     /// themselves.
     pub async fn identify(&self, parts: &Parts) -> Result<Caller, Fault> {
-        match credential(&parts.headers)? {
-            Credential::Token(token) => self.verify(token, parts).await,
-            Credential::OtherScheme => Err(wrong_scheme()),
-            Credential::None => self.without_credential(parts).await,
-        }
+        let identified = match credential(&parts.headers) {
+            Ok(Credential::Shown(shown)) => self.verify(shown, parts).await,
+            Ok(Credential::OtherScheme) => Err(wrong_scheme()),
+            Ok(Credential::None) => self.without_credential(parts).await,
+            Err(fault) => Err(fault),
+        };
+        identified.map(|caller| located(caller, parts)).inspect_err(|fault| note(parts, fault))
     }
 
     /// Who is calling a page below a prefix of plain HTTP, if the policy lets them.
@@ -217,23 +226,24 @@ impl Gate {
     /// For public methods: another scheme than `Bearer` is the method's own business (OAuth clients
     /// use `Basic`), and not being able to ask whether open mode holds makes the caller anonymous.
     async fn identify_leniently(&self, parts: &Parts) -> Result<Caller, Fault> {
-        match credential(&parts.headers)? {
-            Credential::Token(token) => self.verify(token, parts).await,
-            Credential::OtherScheme => Ok(Caller::anonymous()),
+        let caller = match credential(&parts.headers)? {
+            Credential::Shown(shown) => self.verify(shown, parts).await?,
+            Credential::OtherScheme => Caller::anonymous(),
             // Somebody who may call anyway is not refused for the name they used, nor when auth cannot
             // be asked; only handlers that look at the caller notice.
-            Credential::None if !self.may_be_open(parts) => Ok(Caller::anonymous()),
-            Credential::None if !open_mode::names_are_loopback(parts) => Ok(Caller::anonymous()),
+            Credential::None if !self.may_be_open(parts) => Caller::anonymous(),
+            Credential::None if !open_mode::names_are_loopback(parts) => Caller::anonymous(),
             Credential::None => match self.verifier.is_open().await {
-                Ok(true) => Ok(Caller::local()),
-                Ok(false) | Err(_) => Ok(Caller::anonymous()),
+                Ok(true) => Caller::local(),
+                Ok(false) | Err(_) => Caller::anonymous(),
             },
-        }
+        };
+        Ok(located(caller, parts))
     }
 
     async fn service_caller(&self, parts: &Parts) -> Result<Caller, Fault> {
         let caller = match credential(&parts.headers)? {
-            Credential::Token(token) => self.verify(token, parts).await?,
+            Credential::Shown(shown) => self.verify(shown, parts).await?,
             Credential::OtherScheme => return Err(wrong_scheme()),
             Credential::None => return Err(no_credential()),
         };
@@ -242,11 +252,11 @@ impl Gate {
                 .message("this is for services of the mesh alone")
                 .with("permission", "internal"));
         }
-        Ok(caller)
+        Ok(located(caller, parts))
     }
 
-    async fn verify(&self, token: &str, parts: &Parts) -> Result<Caller, Fault> {
-        let caller = self.verifier.verify(token, self.service).await?;
+    async fn verify(&self, shown: Shown<'_>, parts: &Parts) -> Result<Caller, Fault> {
+        let caller = self.verifier.verify(shown, self.service, parts).await?;
         if let Some(service) = caller.via.as_deref().filter(|_| self.certificates) {
             check_certificate(service, parts)?;
         }
@@ -266,11 +276,55 @@ impl Gate {
         Ok(Caller::local())
     }
 
+    /// Writes into an answer over HTTP how its caller could prove who they are, if that is what was
+    /// missing.
+    pub(crate) fn challenge<B>(
+        &self,
+        challenge: &Challenge,
+        here: &Here,
+        response: &mut http::Response<B>,
+    ) {
+        let (access, status) = (self.verifier.last_state(), response.status());
+        challenge.write(status, response.headers_mut(), here, access.as_deref(), self.service);
+    }
+
+    /// The document about this service as a resource of OAuth (RFC 9728), asked for with `below` after
+    /// the well-known path. NOT_FOUND if there is no such resource here.
+    pub(crate) async fn resource_document(
+        &self,
+        here: &Here,
+        below: &str,
+    ) -> Result<serde_json::Value, Fault> {
+        let access = self.verifier.state().await?;
+        let named = self.methods.values().filter_map(|permission| match permission {
+            Permission::Named(name) => Some(name.as_str()),
+            Permission::Public | Permission::Internal => None,
+        });
+        let scopes: BTreeSet<&str> = named.collect();
+        let document = resource::document(here, below, &access, self.service, scopes.into_iter());
+        document.ok_or_else(|| {
+            Fault::not_found(ErrorReason::MethodUnknown).message("there is no such resource here")
+        })
+    }
+
     /// Open mode is for connections from this machine, not for the pipes inside the process: services
     /// always say who they are.
     fn may_be_open(&self, parts: &Parts) -> bool {
         let peer = parts.extensions.get::<Peer>();
         self.loopback && peer.is_some_and(|peer| !peer.in_process && peer.is_loopback())
+    }
+}
+
+/// The same caller, with the address that the request came from.
+fn located(mut caller: Caller, parts: &Parts) -> Caller {
+    caller.address = origin::of(&caller, parts);
+    caller
+}
+
+/// Keeps why a request was refused, for the answer.
+fn note(parts: &Parts, fault: &Fault) {
+    if let Some(challenge) = parts.extensions.get::<Challenge>() {
+        challenge.note(fault);
     }
 }
 
@@ -294,38 +348,6 @@ fn check_certificate(service: &str, parts: &Parts) -> Result<(), Fault> {
                  peers as https://host:port"
             ))
             .with("service", service)),
-    }
-}
-
-enum Credential<'a> {
-    None,
-    Token(&'a str),
-    OtherScheme,
-}
-
-fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Fault> {
-    let mut given = headers
-        .get_all(header::AUTHORIZATION)
-        .iter()
-        .map(|value| (true, value))
-        .chain(headers.get_all("x-api-key").iter().map(|value| (false, value)));
-    let Some((is_authorization, value)) = given.next() else {
-        return Ok(Credential::None);
-    };
-    if given.next().is_some() {
-        return Err(Fault::unauthenticated(ErrorReason::CredentialsAmbiguous)
-            .message("send one credential: either authorization or x-api-key, once"));
-    }
-    let text = value.to_str().map_err(|_| wrong_scheme())?.trim();
-    if !is_authorization {
-        return Ok(Credential::Token(text));
-    }
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => match token.trim() {
-            LOCAL => Ok(Credential::None),
-            token => Ok(Credential::Token(token)),
-        },
-        Some(_) | None => Ok(Credential::OtherScheme),
     }
 }
 
@@ -367,9 +389,4 @@ fn no_credential() -> Fault {
     Fault::unauthenticated(ErrorReason::Unauthenticated).message(
         "send an access token or an API key: authorization: Bearer TOKEN, or x-api-key: KEY",
     )
-}
-
-fn wrong_scheme() -> Fault {
-    Fault::unauthenticated(ErrorReason::TokenInvalid)
-        .message("the authorization header must read: Bearer TOKEN")
 }

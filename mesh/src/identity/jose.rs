@@ -22,7 +22,6 @@ pub(super) use key::{Algorithm, PublicKey};
 /// Header members that would choose the key or the reading, which is not the token's to do.
 const REFUSED: [&str; 10] =
     ["crit", "b64", "zip", "enc", "jku", "x5u", "x5c", "x5t", "x5t#S256", "cty"];
-#[cfg(test)]
 /// The longest id of a key.
 const MAX_KID: usize = 128;
 
@@ -56,7 +55,6 @@ impl<'a> Jws<'a> {
         self.header.get(name)?.as_str()
     }
 
-    #[cfg(test)]
     /// The id of the key, if it looks like one.
     pub(super) fn kid(&self) -> Option<&str> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -68,6 +66,12 @@ impl<'a> Jws<'a> {
     pub(super) fn is_signed_by(&self, key: &PublicKey, algorithm: Algorithm) -> bool {
         key.verifies(algorithm, self.signed.as_bytes(), &self.signature)
     }
+}
+
+/// The `typ` that the header of a token claims, for choosing whose business the token is.
+pub(super) fn type_of(token: &str) -> Option<String> {
+    let header = object(token.split('.').next()?)?;
+    Some(header.get("typ")?.as_str()?.to_owned())
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {

@@ -2,38 +2,30 @@
 //! API keys by asking auth.
 //!
 //! Answers about keys and access tokens are kept for a short while under a hash of the credential,
-//! never under the credential itself, and dropped when auth says that something changed.
+//! never under the credential itself. What can change meanwhile (the time, the keys, what was revoked
+//! or stopped, for whom a token is) is looked at each time, in the present access state: a revocation
+//! counts from the moment in which the state arrives, whatever is kept.
 
 use std::{sync::Arc, time::Duration};
 
-use jsonwebtoken::{Algorithm, Validation};
-use lightning_proto::{
-    auth::v1::{VerifyApiKeyRequest, access_service_client::AccessServiceClient},
-    mesh::v1::ErrorReason,
-};
-use moka::future::Cache;
-use serde::Deserialize;
-use tonic::Code;
+use http::request::Parts;
+use lightning_proto::mesh::v1::ErrorReason;
+use moka::sync::Cache;
 
+use self::{access_token::AccessToken, api_key::ApiKey};
 use super::{
     Caller, Tokens,
     access::{Access, AccessWatch},
-    fingerprint, token,
+    dpop::ReplayCache,
+    fingerprint, jose, origin, resource, token,
 };
-use crate::{
-    channel::Channel,
-    clock::{Clock, Timestamp},
-    fault::Fault,
-};
+use crate::{channel::Channel, clock::Clock, fault::Fault};
+
+mod access_token;
+mod api_key;
 
 /// What an API key begins with.
 const API_KEY_PREFIX: &str = "lk_";
-/// The `typ` of an access token.
-const ACCESS_TOKEN_TYPE: &str = "at+jwt";
-/// The audience that an access token must name.
-const AUDIENCE: &str = "lightning";
-/// Seconds that a token may be ahead of our clock.
-const NOT_BEFORE_LEEWAY: i64 = 30;
 /// The longest credential that is looked at, in bytes.
 const MAX_CREDENTIAL: usize = 16 * 1024;
 /// How many answers are kept, and for how long.
@@ -46,64 +38,72 @@ pub(crate) struct Verifier {
     access: AccessWatch,
     auth: Channel,
     clock: Clock,
-    known: Cache<String, Known>,
+    known: Cache<[u8; 32], Arc<Known>>,
+    proofs: ReplayCache,
 }
 
-/// A caller that was verified before.
-#[derive(Clone)]
-struct Known {
-    caller: Arc<Caller>,
-    /// The revision of the access state under which it was verified.
-    revision: i64,
-    expires: Option<Timestamp>,
+/// A credential that was verified before.
+enum Known {
+    Token(AccessToken),
+    Key(ApiKey),
 }
 
-#[derive(Deserialize)]
-struct AccessClaims {
-    sub: String,
-    exp: i64,
-    #[serde(default)]
-    nbf: Option<i64>,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    roles: Vec<String>,
-    #[serde(default)]
-    permissions: Vec<String>,
-    #[serde(default)]
-    sid: Option<String>,
-    #[serde(default)]
-    org_id: String,
-    #[serde(default)]
-    groups: Vec<String>,
-    #[serde(default)]
-    client_id: Option<String>,
+/// A credential as somebody showed it.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) text: &'a str,
+    /// Whether its scheme was `DPoP`, so that a proof must come with it.
+    pub(super) with_proof: bool,
 }
 
 impl Verifier {
     pub(crate) fn new(tokens: Tokens, access: AccessWatch, auth: Channel, clock: Clock) -> Self {
         let known = Cache::builder().max_capacity(CACHE_ENTRIES).time_to_live(CACHE_TIME).build();
-        Self { tokens, access, auth, clock, known }
+        Self { tokens, access, auth, clock, known, proofs: ReplayCache::new() }
     }
 
-    /// Whom a credential that came to `service` speaks for.
-    pub(super) async fn verify(&self, credential: &str, service: &str) -> Result<Caller, Fault> {
+    /// Whom a credential that came with a request to `service` speaks for.
+    pub(super) async fn verify(
+        &self,
+        shown: Shown<'_>,
+        service: &str,
+        parts: &Parts,
+    ) -> Result<Caller, Fault> {
+        let credential = shown.text;
         if credential.len() > MAX_CREDENTIAL {
             return Err(invalid_token());
         }
-        if credential.starts_with(API_KEY_PREFIX) {
-            return self.api_key(credential).await;
+        if credential.starts_with(token::HEADER) {
+            return self.mesh_token(shown, service);
         }
-        let header = jsonwebtoken::decode_header(credential).map_err(|_| invalid_token())?;
-        match header.typ.as_deref() {
-            Some(token::TYPE) => {
-                self.tokens.verify(credential, service).map_err(|refusal| match refusal {
-                    token::Refusal::Expired => expired_token(),
-                    token::Refusal::Invalid => invalid_token(),
-                })
+        let name = fingerprint(credential);
+        let known = match self.known.get(&name) {
+            Some(known) => known,
+            None if credential.starts_with(API_KEY_PREFIX) => {
+                self.learn_key(name, credential).await?
             }
-            Some(ACCESS_TOKEN_TYPE) => self.access_token(credential, header).await,
-            Some(_) | None => Err(invalid_token()),
+            None => match jose::type_of(credential).as_deref() {
+                Some(token::TYPE) => return self.mesh_token(shown, service),
+                Some(access_token::TYPE) => {
+                    let access = self.state().await?;
+                    let read = AccessToken::read(credential, &access).ok_or_else(invalid_token)?;
+                    let known = Arc::new(Known::Token(read));
+                    // What does not hold now is not worth keeping, but costs nothing either: it is held
+                    // against the present each time.
+                    self.known.insert(name, known.clone());
+                    known
+                }
+                Some(_) | None => return Err(invalid_token()),
+            },
+        };
+        match &*known {
+            Known::Token(token) => {
+                let access = self.state().await?;
+                token.check(&access, self.clock.now(), service)?;
+                self.check_possession(shown, token, &access, service, parts)?;
+                Ok(token.caller.clone())
+            }
+            Known::Key(key) => self.use_key(name, credential, key, shown, parts).await,
         }
     }
 
@@ -112,123 +112,58 @@ impl Verifier {
         Ok(self.access.get_live().await.ok_or_else(auth_unreachable)?.open)
     }
 
-    async fn access_token(
-        &self,
-        token: &str,
-        header: jsonwebtoken::Header,
-    ) -> Result<Caller, Fault> {
-        let access = self.access.get().await.ok_or_else(auth_unreachable)?;
-        let name = fingerprint(token);
-        if let Some(caller) = self.recall(&name, access.revision).await? {
-            return Ok(caller);
-        }
-        let claims = decode(token, &header, &access).ok_or_else(invalid_token)?;
-        let now = self.clock.now().as_seconds();
-        if now >= claims.exp {
-            return Err(expired_token());
-        }
-        if claims.nbf.is_some_and(|nbf| nbf > now + NOT_BEFORE_LEEWAY) {
+    /// The access state; fails if there is none yet.
+    pub(super) async fn state(&self) -> Result<Arc<Access>, Fault> {
+        self.access.get().await.ok_or_else(auth_unreachable)
+    }
+
+    /// The access state, if there is one already.
+    pub(super) fn last_state(&self) -> Option<Arc<Access>> {
+        self.access.last()
+    }
+
+    /// Services vouch for each other's callers, but nobody works for one who was stopped. Before the
+    /// first state has arrived, which is when auth itself must be reached, nobody is known to be.
+    fn mesh_token(&self, shown: Shown<'_>, service: &str) -> Result<Caller, Fault> {
+        if shown.with_proof {
             return Err(invalid_token());
         }
-        if claims.sid.as_ref().is_some_and(|session| access.revoked.contains(session)) {
-            return Err(invalid_token());
+        let caller = self.tokens.verify(shown.text, service).map_err(|refusal| match refusal {
+            token::Refusal::Expired => expired_token(),
+            token::Refusal::Invalid => invalid_token(),
+        })?;
+        if let Some(access) = self.access.last()
+            && let Some(stopped) = access.stopped(&caller)
+        {
+            return Err(Fault::denied(ErrorReason::SubjectStopped)
+                .message(format!("{stopped} was stopped; nothing is done for it any more"))
+                .with("subject", stopped));
         }
-        let expires = Some(Timestamp::from_micros(claims.exp.saturating_mul(1_000_000)));
-        let subject = match claims.sub.contains(':') {
-            true => claims.sub,
-            false => format!("user:{}", claims.sub),
-        };
-        let mut caller = Caller::new(subject, claims.name, claims.permissions);
-        caller.roles = claims.roles;
-        caller.session_id = claims.sid;
-        caller.organization_id = claims.org_id;
-        caller.groups = claims.groups;
-        caller.client_id = claims.client_id;
-        self.remember(name, &caller, access.revision, expires).await;
         Ok(caller)
     }
 
-    async fn api_key(&self, key: &str) -> Result<Caller, Fault> {
-        let access = self.access.get().await.ok_or_else(auth_unreachable)?;
-        let name = fingerprint(key);
-        if let Some(caller) = self.recall(&name, access.revision).await? {
-            return Ok(caller);
-        }
-        let request = VerifyApiKeyRequest { key: key.to_owned() };
-        let answer = AccessServiceClient::new(self.auth.clone()).verify_api_key(request).await;
-        let answer =
-            answer.map(tonic::Response::into_inner).map_err(|status| match status.code() {
-                Code::Unauthenticated | Code::NotFound | Code::InvalidArgument => invalid_key(),
-                Code::Ok
-                | Code::Cancelled
-                | Code::Unknown
-                | Code::DeadlineExceeded
-                | Code::AlreadyExists
-                | Code::PermissionDenied
-                | Code::ResourceExhausted
-                | Code::FailedPrecondition
-                | Code::Aborted
-                | Code::OutOfRange
-                | Code::Unimplemented
-                | Code::Internal
-                | Code::Unavailable
-                | Code::DataLoss => auth_unreachable().source(status),
-            })?;
-        let expires = answer.expire_time.as_ref().and_then(Timestamp::from_proto);
-        if expires.is_some_and(|expires| self.clock.now() >= expires) {
-            return Err(invalid_key());
-        }
-        let subject = format!("api-key:{}", answer.api_key_id);
-        let mut caller = Caller::new(subject, answer.name, answer.permissions);
-        caller.roles = answer.roles;
-        caller.organization_id = answer.organization_id;
-        caller.groups = answer.groups;
-        caller.owner_id = Some(answer.user_id).filter(|id| !id.is_empty());
-        self.remember(name, &caller, access.revision, expires).await;
-        Ok(caller)
-    }
-
-    /// A caller verified before, unless something changed since.
-    async fn recall(&self, name: &str, revision: i64) -> Result<Option<Caller>, Fault> {
-        let Some(known) = self.known.get(name).await else {
-            return Ok(None);
-        };
-        if known.revision != revision {
-            return Ok(None);
-        }
-        if known.expires.is_some_and(|expires| self.clock.now() >= expires) {
-            return Err(if known.caller.owner_id.is_some() {
-                invalid_key()
-            } else {
-                expired_token()
-            });
-        }
-        Ok(Some((*known.caller).clone()))
-    }
-
-    async fn remember(
+    /// A bound token needs a proof of its key, and a proof a bound token.
+    fn check_possession(
         &self,
-        name: String,
-        caller: &Caller,
-        revision: i64,
-        expires: Option<Timestamp>,
-    ) {
-        let known = Known { caller: Arc::new(caller.clone()), revision, expires };
-        self.known.insert(name, known).await;
+        shown: Shown<'_>,
+        token: &AccessToken,
+        access: &Access,
+        service: &str,
+        parts: &Parts,
+    ) -> Result<(), Fault> {
+        match (&token.jkt, shown.with_proof) {
+            (None, false) => Ok(()),
+            (None, true) => Err(invalid_token()),
+            (Some(_), false) => Err(Fault::unauthenticated(ErrorReason::TokenBound).message(
+                "the token is bound to a key; send it as authorization: DPoP TOKEN, with a proof",
+            )),
+            (Some(jkt), true) => {
+                let urls = resource::urls(parts, access, service);
+                let now = self.clock.now();
+                resource::check_proof(parts, &urls, shown.text, jkt, now, &self.proofs)
+            }
+        }
     }
-}
-
-/// The algorithm is pinned and the key chosen by its id: nothing in the token decides how it is checked.
-fn decode(token: &str, header: &jsonwebtoken::Header, access: &Access) -> Option<AccessClaims> {
-    let key = access.keys.get(header.kid.as_ref()?)?;
-    let mut validation = Validation::new(Algorithm::ES256);
-    // Times are checked by the caller, against our own clock.
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.set_audience(&[AUDIENCE]);
-    validation.set_issuer(&[&access.issuer]);
-    validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-    Some(jsonwebtoken::decode::<AccessClaims>(token, key, &validation).ok()?.claims)
 }
 
 fn invalid_token() -> Fault {

@@ -18,13 +18,13 @@ use tower::{Layer as _, Service as _, ServiceExt as _, service_fn, util::BoxClon
 
 use super::{
     GrpcStack, Handler, Health, Mounts, ServeConfig, ServeError, error_response, figures,
-    plain_error_as, reflection, rest,
+    plain_error, plain_error_as, reflection, rest,
 };
 use crate::{
     body::{Arriving, Body, Silence, boxed, empty},
     context::Context,
     fault::Fault,
-    identity::Gate,
+    identity::{Challenge, Gate, Here, resource},
     policy::Wrap,
     service::Service,
     telemetry::{
@@ -126,6 +126,22 @@ impl Standard {
         if is_grpc(request.headers()) {
             return self.grpc(request).await;
         }
+        let (mut parts, body) = request.into_parts();
+        let (here, challenge) = (Here::of(&parts), Challenge::default());
+        if let Some(below) = parts.uri.path().strip_prefix(resource::WELL_KNOWN)
+            && (below.is_empty() || below.starts_with('/'))
+        {
+            let document = self.gate.resource_document(&here, below).await;
+            return probe(&parts.method, || resource_answer(document));
+        }
+        parts.extensions.insert(challenge.clone());
+        let mut response = self.page_or_rest(Request::from_parts(parts, body)).await;
+        self.gate.challenge(&challenge, &here, &mut response);
+        response
+    }
+
+    /// Answers what is not gRPC.
+    async fn page_or_rest(&self, request: Request<Arriving>) -> Response<Body> {
         let path = request.uri().path();
         if let Some((_, router)) = self.http.iter().find(|(prefix, _)| is_below(path, prefix)) {
             return self.plain(router, request).await;
@@ -204,6 +220,19 @@ fn probe(method: &Method, answer: impl FnOnce() -> Response<Body>) -> Response<B
     if method == Method::OPTIONS {
         *response.status_mut() = StatusCode::NO_CONTENT;
     }
+    response
+}
+
+/// The document about a service as a resource of OAuth. It changes with the access state, and rarely.
+fn resource_answer(document: Result<serde_json::Value, Fault>) -> Response<Body> {
+    let document = match document {
+        Ok(document) => document,
+        Err(fault) => return plain_error(fault),
+    };
+    let mut response = Response::new(boxed(Full::from(document.to_string())));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     response
 }
 

@@ -97,6 +97,16 @@ impl PublicKey {
         Some(Self { kind, canonical })
     }
 
+    /// Whether it is one for ES256, the one algorithm of our access tokens.
+    pub(in crate::identity) fn is_p256(&self) -> bool {
+        matches!(self.kind, Kind::P256(_))
+    }
+
+    /// Whether both are the same key.
+    pub(in crate::identity) fn is(&self, other: &Self) -> bool {
+        self.canonical == other.canonical
+    }
+
     /// The thumbprint (RFC 7638, SHA-256, base64url), by which a token is bound to the key.
     pub(in crate::identity) fn thumbprint(&self) -> String {
         URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, self.canonical.as_bytes()))
