@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a failed step is a failed test")]
 
+#[path = "it/signer.rs"]
+mod signer;
 #[path = "it/support.rs"]
 mod support;
 
@@ -18,8 +20,12 @@ mod drain;
 mod identity;
 #[path = "it/limits.rs"]
 mod limits;
+#[path = "it/proofs.rs"]
+mod proofs;
 #[path = "it/protocols.rs"]
 mod protocols;
+#[path = "it/refusals.rs"]
+mod refusals;
 #[path = "it/replicas.rs"]
 mod replicas;
 #[path = "it/retries.rs"]
@@ -28,5 +34,7 @@ mod retries;
 mod telemetry;
 #[path = "it/tls.rs"]
 mod tls;
+#[path = "it/tokens.rs"]
+mod tokens;
 #[path = "it/upstreams.rs"]
 mod upstreams;

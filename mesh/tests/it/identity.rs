@@ -2,91 +2,23 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
-};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use lightning_mesh::{
-    clock::{Clock, Timestamp},
-    identity::Caller,
-    testing::Harness,
-};
+use lightning_mesh::{identity::Caller, testing::Harness};
 use lightning_proto::{
     auth::v1::{AccessState, WatchAccessRequest, access_service_client::AccessServiceClient},
     monitoring::v1::monitoring_service_client::MonitoringServiceClient,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tonic::{Code, Request, Status};
 
-use crate::support::{Plain, client, echo, get, http1, reason, rest_get, with_auth};
-
-const NOW: i64 = 1_700_000_000;
-
-/// A signer of access tokens, as auth is one.
-struct Signer {
-    key: EncodingKey,
-    jwks: String,
-}
-
-impl Signer {
-    fn new(kid: &str) -> Self {
-        let document =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
-        let document = document.unwrap();
-        let pair =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref()).unwrap();
-        let point = pair.public_key().as_ref();
-        let jwk = json!({
-            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid,
-            "x": URL_SAFE_NO_PAD.encode(&point[1..33]),
-            "y": URL_SAFE_NO_PAD.encode(&point[33..65]),
-        });
-        Self {
-            key: EncodingKey::from_ec_der(document.as_ref()),
-            jwks: json!({ "keys": [jwk] }).to_string(),
-        }
-    }
-
-    fn token(&self, header: &Header, change: impl FnOnce(&mut Value)) -> String {
-        let mut claims = json!({
-            "iss": "http://lightning", "aud": ["lightning"], "sub": "u1", "name": "Ada",
-            "permissions": ["monitoring.read"], "roles": ["viewer"], "sid": "s1",
-            "iat": NOW, "nbf": NOW, "exp": NOW + 300,
-        });
-        change(&mut claims);
-        jsonwebtoken::encode(header, &claims, &self.key).unwrap()
-    }
-
-    fn good(&self) -> String {
-        self.token(&header("k1"), |_| {})
-    }
-
-    fn state(&self, revision: i64) -> AccessState {
-        AccessState {
-            revision,
-            open: false,
-            issuer: "http://lightning".into(),
-            jwks: self.jwks.clone(),
-            ..AccessState::default()
-        }
-    }
-}
-
-fn header(kid: &str) -> Header {
-    let mut header = Header::new(Algorithm::ES256);
-    header.typ = Some("at+jwt".into());
-    header.kid = Some(kid.into());
-    header
-}
-
-fn clock() -> (Clock, lightning_mesh::clock::ManualClock) {
-    Clock::manual(Timestamp::from_micros(NOW * 1_000_000))
-}
+use crate::{
+    signer::{NOW, Signer, clock, header},
+    support::{Plain, client, echo, get, http1, reason, rest_get, with_auth},
+};
 
 /// Calls over TCP with these headers; tells the subject that the service saw.
-async fn call(base: &str, headers: &[(&'static str, &str)]) -> Result<String, Status> {
+pub(crate) async fn call(base: &str, headers: &[(&'static str, &str)]) -> Result<String, Status> {
     let mut client = MonitoringServiceClient::new(Plain::connect(base).await);
     let mut request = Request::new(get("who"));
     for (name, value) in headers {
@@ -95,7 +27,7 @@ async fn call(base: &str, headers: &[(&'static str, &str)]) -> Result<String, St
     Ok(client.get_service(request).await?.into_inner().id)
 }
 
-async fn refusal(base: &str, headers: &[(&'static str, &str)]) -> (Code, String) {
+pub(crate) async fn refusal(base: &str, headers: &[(&'static str, &str)]) -> (Code, String) {
     let status = call(base, headers).await.expect_err("the call is refused");
     (status.code(), reason(&status))
 }

@@ -70,6 +70,12 @@ impl MonitoringService for Echo {
                 version: caller.permissions.join(","),
                 ..Default::default()
             })),
+            // The whole of it, as it is kept, and the address, which is not kept.
+            "caller" => {
+                let mut whole = serde_json::to_value(&caller).unwrap();
+                whole["address"] = caller.address.map(|address| address.to_string()).into();
+                Ok(answer(whole.to_string()))
+            }
             "left" => {
                 let left =
                     caller.deadline().map(|at| at.duration_since(Instant::now()).as_millis());
@@ -175,6 +181,8 @@ pub(crate) fn reason(status: &Status) -> String {
 pub(crate) struct FakeAuth {
     pub(crate) state: watch::Receiver<AccessState>,
     pub(crate) asked: Arc<Mutex<usize>>,
+    /// From where the key `lk_home` may be used.
+    pub(crate) allowed: Arc<Mutex<Vec<String>>>,
 }
 
 #[tonic::async_trait]
@@ -189,6 +197,13 @@ impl AccessService for FakeAuth {
                 api_key_id: "k1".into(),
                 user_id: "u1".into(),
                 permissions: vec!["monitoring.read".into()],
+                ..Default::default()
+            })),
+            "lk_home" => Ok(tonic::Response::new(VerifyApiKeyResponse {
+                api_key_id: "k2".into(),
+                user_id: "u2".into(),
+                permissions: vec!["monitoring.read".into()],
+                allowed_addresses: self.allowed.lock().unwrap().clone(),
                 ..Default::default()
             })),
             _ => Err(Fault::unauthenticated(ErrorReason::ApiKeyInvalid).into()),
@@ -207,19 +222,39 @@ impl AccessService for FakeAuth {
     }
 }
 
+/// The same, and the addresses from which the key `lk_home` may be used.
+pub(crate) async fn with_homes(
+    builder: Builder,
+    state: AccessState,
+) -> (Harness, watch::Sender<AccessState>, Arc<Mutex<Vec<String>>>) {
+    let (allowed, asked) = (Arc::new(Mutex::new(Vec::new())), Arc::default());
+    let (harness, hand) = with_fake(builder, state, asked, allowed.clone()).await;
+    (harness, hand, allowed)
+}
+
 /// A mesh of the echo and a fake auth, with the hand that moves its state and the count of keys asked.
 pub(crate) async fn with_auth(
     builder: Builder,
     state: AccessState,
 ) -> (Harness, watch::Sender<AccessState>, Arc<Mutex<usize>>) {
+    let asked = Arc::new(Mutex::new(0));
+    let (harness, hand) = with_fake(builder, state, asked.clone(), Arc::default()).await;
+    (harness, hand, asked)
+}
+
+async fn with_fake(
+    builder: Builder,
+    state: AccessState,
+    asked: Arc<Mutex<usize>>,
+    allowed: Arc<Mutex<Vec<String>>>,
+) -> (Harness, watch::Sender<AccessState>) {
     let mut harness = start(builder.access(None)).await;
     let (hand, state) = watch::channel(state);
-    let asked = Arc::new(Mutex::new(0));
     let context = harness.context("auth");
-    let auth = FakeAuth { state, asked: asked.clone() };
+    let auth = FakeAuth { state, asked, allowed };
     let service = Service::new("auth").grpc(AccessServiceServer::new(auth));
     harness.serve(service, &context).await.unwrap();
-    (harness, hand, asked)
+    (harness, hand)
 }
 
 /// A gRPC client over TCP that adds nothing of its own.
