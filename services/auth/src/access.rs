@@ -45,6 +45,11 @@ impl Access {
         self.state.subscribe()
     }
 
+    /// The revision of what is known.
+    pub(crate) fn revision(&self) -> i64 {
+        self.state.borrow().revision
+    }
+
     /// How many users there are, as far as is known.
     pub(crate) fn users(&self) -> i64 {
         self.state.borrow().users

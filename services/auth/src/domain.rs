@@ -4,8 +4,10 @@
 //! everything random.
 
 pub(crate) mod api_keys;
+pub(crate) mod assertions;
 pub(crate) mod clients;
 pub(crate) mod codes;
+pub(crate) mod jwks;
 pub(crate) mod permissions;
 pub(crate) mod principals;
 pub(crate) mod redirects;

@@ -155,6 +155,36 @@ pub enum Error {
         /// How many.
         limit: i64,
     },
+    /// No client has this id, or it is another organisation's.
+    #[error("no client has the id {id:?}")]
+    ClientNotFound {
+        /// The id.
+        id: String,
+    },
+    /// The client stands in the configuration.
+    #[error(
+        "the client {id:?} is declared in the configuration ([[auth.clients]]); change it there"
+    )]
+    ClientDeclared {
+        /// The id.
+        id: String,
+    },
+    /// Fields of the client are wrong.
+    #[error("{}", first_of(.0))]
+    ClientInvalid(Vec<Violation>),
+    /// A request for a token is refused.
+    #[error("{text}")]
+    TokenRefused {
+        /// The code of OAuth, such as `invalid_client`.
+        code: &'static str,
+        /// Why.
+        text: String,
+        /// When to try again.
+        retry_after: Option<Duration>,
+    },
+    /// Nothing can be fetched.
+    #[error("the client for outgoing requests cannot be made")]
+    Egress(#[source] reqwest::Error),
     /// The idempotency key came with another request before.
     #[error("the request_id was used with another request")]
     RequestIdReused,
@@ -184,6 +214,14 @@ pub enum Error {
 impl Error {
     pub(crate) fn user_invalid(wrong: Violations) -> Self {
         Self::UserInvalid(wrong.0)
+    }
+
+    pub(crate) fn client_invalid(wrong: Violations) -> Self {
+        Self::ClientInvalid(wrong.0)
+    }
+
+    pub(crate) fn client_field(field: &'static str, text: &str) -> Self {
+        Self::ClientInvalid(vec![Violation { field, text: text.to_owned() }])
     }
 
     pub(crate) fn scope(refusal: ScopeRefusal) -> Self {
@@ -279,6 +317,22 @@ impl From<Error> for Fault {
             Error::TooManyApiKeys { .. } => {
                 Self::exhausted(MeshReason::LimitExceeded).message(text)
             }
+            Error::ClientNotFound { id } => {
+                Self::not_found(Reason::ClientNotFound).message(text).with("client_id", id)
+            }
+            Error::ClientDeclared { id } => {
+                Self::precondition(Reason::ClientDeclared).message(text).with("client_id", id)
+            }
+            Error::ClientInvalid(wrong) => {
+                fields(Self::invalid(Reason::ClientInvalid).message(text), wrong)
+            }
+            Error::TokenRefused { code, retry_after, .. } => {
+                let fault = token_refused(code, text);
+                match retry_after {
+                    Some(after) => fault.retry_after(after),
+                    None => fault,
+                }
+            }
             Error::RequestIdReused => Self::idempotency_key_reused(),
             Error::Store(source) => of_store(source),
             Error::Config { .. }
@@ -288,9 +342,28 @@ impl From<Error> for Fault {
             | Error::ReplyDamaged(_)
             | Error::PasswordHash(_)
             | Error::Signing(_)
+            | Error::Egress(_)
             | Error::Row { .. } => Self::internal(error),
         }
     }
+}
+
+/// What OAuth's codes are in the contract.
+fn token_refused(code: &'static str, text: String) -> Fault {
+    let fault = match code {
+        "invalid_client" => Fault::unauthenticated(Reason::ClientRefused),
+        "unauthorized_client" | "access_denied" => Fault::denied(Reason::ClientNotAllowed),
+        "invalid_grant" => Fault::invalid(Reason::GrantInvalid),
+        "unsupported_grant_type" => {
+            Fault::invalid(Reason::GrantUnsupported).field("grant_type", text.clone())
+        }
+        "invalid_scope" => Fault::invalid(Reason::ScopeInvalid),
+        "invalid_target" => Fault::invalid(Reason::ResourceUnknown).field("resource", text.clone()),
+        "authorization_pending" | "slow_down" => Fault::precondition(Reason::AuthorizationPending),
+        "temporarily_unavailable" => Fault::unavailable(Reason::Overloaded),
+        _ => Fault::invalid(Reason::TokenRequestInvalid),
+    };
+    fault.message(text).with("oauth_error", code)
 }
 
 fn of_store(error: lightning_store::Error) -> Fault {

@@ -22,6 +22,7 @@ mod config;
 mod contract;
 mod convert;
 mod domain;
+mod egress;
 mod error;
 mod lockout;
 mod logic;
@@ -31,7 +32,7 @@ mod secrets;
 mod signing;
 mod store;
 
-pub use config::{Config, Registration};
+pub use config::{Config, DeclaredClient, DynamicRegistration, Registration};
 pub use domain::{UserId, Violation, permissions::Role};
 pub use error::Error;
 pub use passwords::Weakness;

@@ -32,6 +32,7 @@ use crate::{
 };
 
 pub(crate) mod api_keys;
+pub(crate) mod client_auth;
 pub(crate) mod clients;
 pub(crate) mod grants;
 pub(crate) mod principals;
@@ -52,6 +53,7 @@ pub(crate) struct Auth {
     seal: Seal,
     access: Access,
     tally: Tally,
+    clients: clients::Clients,
 }
 
 #[derive(Default)]
@@ -78,7 +80,8 @@ impl Auth {
         let tally = Tally::default();
         tally.sessions_open.store(store.open_sessions(now).await?, Ordering::Relaxed);
         let lockout = Lockout::default();
-        Ok(Self { config, store, clock, passwords, lockout, signing, seal, access, tally })
+        let clients = clients::Clients::new(&config)?;
+        Ok(Self { config, store, clock, passwords, lockout, signing, seal, access, tally, clients })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -113,6 +116,7 @@ impl Auth {
         task::spawn("auth-upkeep", async move {
             let mut ticks = tokio::time::interval(every);
             let mut forgotten = auth.clock.now();
+            let unused = auth.config.dynamic_client_unused;
             loop {
                 tokio::select! {
                     () = shutdown.requested() => return,
@@ -123,7 +127,7 @@ impl Auth {
                 }
                 if auth.clock.now().since(forgotten) >= FORGET_EVERY {
                     forgotten = auth.clock.now();
-                    if let Err(error) = auth.store.forget(forgotten).await {
+                    if let Err(error) = auth.store.forget(forgotten, unused).await {
                         tracing::warn!(error = %error, "old rows cannot be deleted");
                     }
                 }

@@ -58,6 +58,11 @@ pub(crate) fn hash(bytes: impl AsRef<[u8]>) -> String {
     })
 }
 
+/// Whether two texts are the same, in a time that tells nothing about where they differ.
+pub(crate) fn are_equal(left: &[u8], right: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(left, right).is_ok()
+}
+
 /// CRC-32 (IEEE 802.3): finds typing errors in keys before anything is looked up; no protection.
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {

@@ -5,6 +5,8 @@
 //! several rows ("the first user", "the last admin") hold although each statement sees only its own
 //! moment. Secrets are here only as hashes.
 
+use std::time::Duration;
+
 use lightning_mesh::clock::Timestamp;
 use lightning_store::{Batch, Database, Migration, Settings, once, params};
 
@@ -12,6 +14,7 @@ use crate::Error;
 
 mod access;
 mod api_keys;
+mod clients;
 mod codes;
 mod schema;
 mod sessions;
@@ -39,6 +42,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "users_sessions_codes_keys", sql: schema::FIRST },
     Migration { version: 2, name: "idempotency_keys", sql: once::TABLE },
     Migration { version: 3, name: "organizations_and_terms", sql: schema::TERMS },
+    Migration { version: 4, name: "clients", sql: schema::CLIENTS },
 ];
 
 const BUMP: &str = "UPDATE access SET revision = revision + 1 WHERE id = 1";
@@ -53,13 +57,15 @@ impl Store {
     }
 
     /// Deletes what is of no use to anyone: codes and sessions that are long over, kept answers of the
-    /// day before yesterday.
-    pub(crate) async fn forget(&self, now: Timestamp) -> Result<(), Error> {
-        let day = std::time::Duration::from_hours(24);
+    /// day before yesterday, clients that registered themselves and got no token within `unused`.
+    pub(crate) async fn forget(&self, now: Timestamp, unused: Duration) -> Result<(), Error> {
+        let day = Duration::from_hours(24);
         let yesterday = now.before(day).as_micros();
         let batch = Batch::new()
             .then(codes::FORGET, params![yesterday])
-            .then(sessions::FORGET, params![yesterday]);
+            .then(sessions::FORGET, params![yesterday])
+            .then(clients::FORGET, params![now.before(unused).as_micros()])
+            .then(clients::FORGET_ASSERTIONS, params![now.as_micros()]);
         self.0.write(batch).await?;
         self.0.forget_once(yesterday).await?;
         Ok(())

@@ -145,6 +145,12 @@ pub(crate) fn check_scopes(
     Ok(sorted.into_iter().cloned().collect())
 }
 
+/// Whether a scope names something of the contract.
+pub(crate) fn is_known(scope: &str, contract: &[String]) -> bool {
+    Pattern::parse(scope)
+        .is_some_and(|pattern| contract.iter().any(|name| pattern.covers_name(name)))
+}
+
 // === impl Pattern ===
 
 impl Pattern {

@@ -53,6 +53,19 @@ impl OauthError {
 impl From<Error> for OauthError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
+        if let Error::TokenRefused { code, retry_after, .. } = error {
+            let retry_after = retry_after.map(|after| after.as_secs().max(1));
+            return Self { retry_after, ..Self::new(code, text) };
+        }
+        if matches!(error, Error::GrantInvalid) {
+            return Self::invalid_grant(text);
+        }
+        if matches!(error, Error::GrantUnsupported { .. }) {
+            return Self::new("unsupported_grant_type", text);
+        }
+        if matches!(error, Error::ScopeInvalid { .. }) {
+            return Self::new("invalid_scope", text);
+        }
         let fault = lightning_mesh::fault::Fault::from(error);
         match fault.code() {
             tonic::Code::Unavailable | tonic::Code::ResourceExhausted => {
@@ -75,6 +88,13 @@ impl From<Error> for OauthError {
             | tonic::Code::OutOfRange
             | tonic::Code::Unimplemented => Self::new("invalid_request", text),
         }
+    }
+}
+
+impl From<OauthError> for Error {
+    fn from(error: OauthError) -> Self {
+        let retry_after = error.retry_after.map(std::time::Duration::from_secs);
+        Self::TokenRefused { code: error.code, text: error.description, retry_after }
     }
 }
 

@@ -87,3 +87,29 @@ ALTER TABLE codes ADD COLUMN audiences TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE codes ADD COLUMN jkt TEXT;
 ALTER TABLE codes ADD COLUMN claims TEXT;
 ALTER TABLE codes ADD COLUMN nonce TEXT;";
+
+/// Clients, assertions that were used, and what answers a refresh token that comes twice in a moment.
+pub(super) const CLIENTS: &str = "CREATE TABLE clients (
+    id TEXT PRIMARY KEY,
+    organization_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    dynamic BIGINT NOT NULL,
+    disabled BIGINT NOT NULL,
+    registration_hash TEXT,
+    use_time BIGINT,
+    body TEXT NOT NULL,
+    revision BIGINT NOT NULL,
+    create_time BIGINT NOT NULL,
+    update_time BIGINT NOT NULL
+);
+CREATE INDEX clients_organization ON clients (organization_id, create_time, id);
+CREATE INDEX clients_dynamic ON clients (dynamic, create_time);
+CREATE TABLE assertions (
+    hash TEXT PRIMARY KEY,
+    expire_time BIGINT NOT NULL
+);
+CREATE INDEX assertions_expire_time ON assertions (expire_time);
+CREATE INDEX sessions_client ON sessions (client_id);
+CREATE INDEX codes_client ON codes (client_id);
+ALTER TABLE sessions ADD COLUMN previous_hash TEXT;
+ALTER TABLE sessions ADD COLUMN successor TEXT;";
