@@ -10,6 +10,7 @@ use crate::logic::Auth;
 mod access;
 mod api_keys;
 mod auth;
+mod clients;
 mod sessions;
 mod users;
 

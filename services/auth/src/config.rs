@@ -51,6 +51,9 @@ pub struct Config {
     /// How many more may wait for their turn, up to 10,000; beyond that logins are refused with a
     /// moment to retry. Default 64.
     pub password_queue: usize,
+    /// Resource identifiers (RFC 8707) that tokens may be asked for, each with the word of the service
+    /// behind it. Default none.
+    pub resources: std::collections::BTreeMap<String, String>,
     /// Applications that are declared here (`[[auth.clients]]`), at most 1,000. The API shows them and
     /// does not change them. Default none.
     pub clients: Vec<DeclaredClient>,
@@ -238,6 +241,7 @@ impl Default for Config {
             session_idle: Duration::from_hours(7 * 24),
             password_workers: 2,
             password_queue: 64,
+            resources: std::collections::BTreeMap::new(),
             clients: Vec::new(),
             dynamic_registration: None,
             dynamic_clients: 1_000,

@@ -14,6 +14,7 @@ use crate::{
     domain::{
         Violations,
         api_keys::{ApiKey, KeyText, MAX_NAME},
+        clients::OWN_CLIENT,
         codes::{Asked, Demand},
         is_line,
         sessions::Session,
@@ -24,8 +25,11 @@ use crate::{
         sessions::Tokens,
         users::Profile,
     },
+    oidc::{error::OauthResult, form::Form},
     store::{Slice, Snapshot},
 };
+
+pub(crate) mod clients;
 
 /// The orders of every list here, the default first.
 const ORDERS: [&str; 2] = ["create_time desc", "create_time"];
@@ -119,10 +123,7 @@ pub(crate) fn update(request: pb::UpdateUserRequest) -> Result<Update, Fault> {
     Ok(Update { id: user.id, etag: user.etag, change })
 }
 
-pub(crate) fn demand(
-    request: &pb::AuthorizeRequest,
-    redirect_uris: &[String],
-) -> Result<Demand, Error> {
+pub(crate) fn demand(request: &pb::AuthorizeRequest, may_redirect: bool) -> Result<Demand, Error> {
     let asked = Asked {
         response_type: &request.response_type,
         client_id: &request.client_id,
@@ -132,7 +133,7 @@ pub(crate) fn demand(
         challenge: &request.code_challenge,
         challenge_method: &request.code_challenge_method,
     };
-    Demand::try_new(&asked, redirect_uris).map_err(|wrong| Error::AuthorizationInvalid(wrong.0))
+    Demand::try_new(&asked, may_redirect).map_err(|wrong| Error::AuthorizationInvalid(wrong.0))
 }
 
 /// A key that is to be. `now` is what `ttl` counts from.
@@ -190,12 +191,44 @@ pub(crate) fn user(user: User) -> pb::User {
 
 pub(crate) fn tokens(tokens: Tokens) -> pb::TokenResponse {
     pb::TokenResponse {
+        token_type: tokens.token_type().to_owned(),
         access_token: tokens.access_token,
-        token_type: "Bearer".to_owned(),
         expires_in: tokens.expires_in,
         refresh_token: tokens.refresh_token,
         scope: tokens.scope,
+        id_token: tokens.id_token,
+        issued_token_type: tokens.issued_token_type.to_owned(),
     }
+}
+
+/// A request for tokens as the form that it is over HTTP.
+pub(crate) fn token_form(request: &pb::IssueTokenRequest) -> OauthResult<Form> {
+    let client_id = match request.client_id.as_str() {
+        "" if request.client_assertion.is_empty() => OWN_CLIENT,
+        id => id,
+    };
+    let once = [
+        ("grant_type", request.grant_type.as_str()),
+        ("code", &request.code),
+        ("redirect_uri", &request.redirect_uri),
+        ("client_id", client_id),
+        ("code_verifier", &request.code_verifier),
+        ("refresh_token", &request.refresh_token),
+        ("scope", &request.scope),
+        ("client_secret", &request.client_secret),
+        ("client_assertion_type", &request.client_assertion_type),
+        ("client_assertion", &request.client_assertion),
+        ("device_code", &request.device_code),
+        ("assertion", &request.assertion),
+        ("subject_token", &request.subject_token),
+        ("subject_token_type", &request.subject_token_type),
+        ("actor_token", &request.actor_token),
+        ("actor_token_type", &request.actor_token_type),
+        ("requested_token_type", &request.requested_token_type),
+    ];
+    let resources = request.resource.iter().map(|one| ("resource", one.as_str()));
+    let audiences = request.audience.iter().map(|one| ("audience", one.as_str()));
+    Form::of(once.into_iter().chain(resources).chain(audiences))
 }
 
 pub(crate) fn profile(profile: Profile) -> pb::UserInfo {

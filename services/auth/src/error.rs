@@ -114,7 +114,10 @@ pub enum Error {
     )]
     GrantInvalid,
     /// The grant type is not offered.
-    #[error("grant_type {given:?} is not offered; use authorization_code or refresh_token")]
+    #[error(
+        "grant_type {given:?} is not offered; there are authorization_code, refresh_token, client_credentials, \
+         device_code and token-exchange"
+    )]
     GrantUnsupported {
         /// What was asked for.
         given: String,

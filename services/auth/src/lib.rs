@@ -10,8 +10,8 @@ use std::{sync::Arc, time::Duration};
 use lightning_mesh::{Context, Service, clock::Clock, config::Secret};
 use lightning_proto::auth::v1::{
     access_service_server::AccessServiceServer, api_key_service_server::ApiKeyServiceServer,
-    auth_service_server::AuthServiceServer, session_service_server::SessionServiceServer,
-    user_service_server::UserServiceServer,
+    auth_service_server::AuthServiceServer, client_service_server::ClientServiceServer,
+    session_service_server::SessionServiceServer, user_service_server::UserServiceServer,
 };
 use lightning_store::Settings;
 
@@ -61,6 +61,7 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
         .grpc(AccessServiceServer::new(api.clone()))
         .grpc(ApiKeyServiceServer::new(api.clone()))
         .grpc(AuthServiceServer::new(api.clone()))
+        .grpc(ClientServiceServer::new(api.clone()))
         .grpc(SessionServiceServer::new(api.clone()))
         .grpc(UserServiceServer::new(api))
         .http(oidc::PREFIX, http)

@@ -13,7 +13,12 @@ use std::{
     time::Duration,
 };
 
-use lightning_mesh::{clock::Clock, identity::Caller, shutdown::Shutdown, task};
+use lightning_mesh::{
+    clock::Clock,
+    identity::{Caller, dpop::ReplayCache},
+    shutdown::Shutdown,
+    task,
+};
 
 use crate::{
     Config, Error,
@@ -36,6 +41,7 @@ pub(crate) mod client_auth;
 pub(crate) mod clients;
 pub(crate) mod grants;
 pub(crate) mod principals;
+pub(crate) mod registration;
 pub(crate) mod sessions;
 pub(crate) mod users;
 
@@ -54,6 +60,8 @@ pub(crate) struct Auth {
     access: Access,
     tally: Tally,
     clients: clients::Clients,
+    /// Proofs of possession that were seen at the token endpoint.
+    proofs: ReplayCache,
 }
 
 #[derive(Default)]
@@ -81,7 +89,20 @@ impl Auth {
         tally.sessions_open.store(store.open_sessions(now).await?, Ordering::Relaxed);
         let lockout = Lockout::default();
         let clients = clients::Clients::new(&config)?;
-        Ok(Self { config, store, clock, passwords, lockout, signing, seal, access, tally, clients })
+        let proofs = ReplayCache::new();
+        Ok(Self {
+            config,
+            store,
+            clock,
+            passwords,
+            lockout,
+            signing,
+            seal,
+            access,
+            tally,
+            clients,
+            proofs,
+        })
     }
 
     pub(crate) fn config(&self) -> &Config {

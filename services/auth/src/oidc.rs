@@ -4,19 +4,39 @@
 //! not ours to shape, so they are routes of this service and not methods of the contract; what they do
 //! is in `logic`, which the contract's methods use as well.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use axum::Router;
+use axum::{Router, routing};
+use http::Extensions;
+use lightning_mesh::{identity::Caller, serve::Peer};
 
 use crate::logic::Auth;
 
 pub(crate) mod error;
 pub(crate) mod form;
+mod register;
+mod token;
 
 /// The prefix of these routes, declared in the contract.
 pub(crate) const PREFIX: &str = "/oauth";
 
 /// All endpoints.
 pub(crate) fn router(auth: Arc<Auth>) -> Router {
-    Router::new().with_state(auth)
+    Router::new()
+        .route("/oauth/token", routing::post(token::token))
+        .route("/oauth/register", routing::post(register::register))
+        .route(
+            "/oauth/register/{id}",
+            routing::get(register::read).put(register::replace).delete(register::remove),
+        )
+        .with_state(auth)
+}
+
+/// Where a request came from, as far as it is known.
+pub(crate) fn origin(extensions: &Extensions) -> Option<IpAddr> {
+    if let Some(address) = extensions.get::<Caller>().and_then(|caller| caller.address) {
+        return Some(address);
+    }
+    let peer = extensions.get::<Peer>()?;
+    peer.addr.map(|addr| addr.ip().to_canonical())
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use super::{Api, cached, unkept};
-use crate::{Error, contract, convert, logic::grants::Exchange};
+use crate::{Error, contract, convert, domain::clients::AUTHORIZATION_CODE};
 
 /// How long keys and metadata may be kept: keys change only by hand, and the new one lies beside the
 /// old one before it signs.
@@ -49,7 +49,11 @@ impl AuthService for Api {
     ) -> Result<Response<pb::AuthorizeResponse>, Status> {
         let (caller, request) = Caller::split(request)?;
         let config = self.auth.config();
-        let demand = convert::demand(&request, &config.redirect_uris)?;
+        let client = self.auth.client(&request.client_id).await?;
+        let may_redirect = client.is_some_and(|client| {
+            client.may(AUTHORIZATION_CODE) && client.may_redirect_to(&request.redirect_uri)
+        });
+        let demand = convert::demand(&request, may_redirect)?;
         let grant = self.auth.authorize(&caller, &demand).await?;
         Ok(unkept(pb::AuthorizeResponse {
             code: grant.code,
@@ -63,23 +67,16 @@ impl AuthService for Api {
         &self,
         request: Request<pb::IssueTokenRequest>,
     ) -> Result<Response<pb::TokenResponse>, Status> {
-        let (_, request) = Caller::split(request)?;
-        let tokens = match request.grant_type.as_str() {
-            "authorization_code" => {
-                let exchange = Exchange {
-                    code: &request.code,
-                    client_id: &request.client_id,
-                    redirect_uri: &request.redirect_uri,
-                    verifier: &request.code_verifier,
-                };
-                self.auth.exchange(&exchange).await
-            }
-            "refresh_token" => {
-                self.auth.refresh(&request.refresh_token, &request.client_id, &request.scope).await
-            }
-            other => Err(Error::GrantUnsupported { given: other.chars().take(100).collect() }),
-        };
-        Ok(unkept(convert::tokens(tokens?)))
+        let headers = request.metadata().clone().into_headers();
+        let (caller, request) = Caller::split(request)?;
+        let form = convert::token_form(&request).map_err(Error::from)?;
+        let issuer = &self.auth.config().issuer;
+        let urls = [
+            format!("{issuer}/api/v1/auth/token"),
+            format!("{issuer}/lightning.auth.v1.AuthService/IssueToken"),
+        ];
+        let tokens = self.auth.issue(&headers, &form, caller.address, &urls).await;
+        Ok(unkept(convert::tokens(tokens.map_err(Error::from)?)))
     }
 
     async fn get_user_info(

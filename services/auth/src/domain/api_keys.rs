@@ -9,7 +9,7 @@ use super::{ApiKeyId, UserId};
 use crate::secrets;
 
 /// What a key begins with.
-const PREFIX: &str = "lk_";
+pub(crate) const PREFIX: &str = "lk_";
 /// The length of the parts: public, secret, checksum.
 const PUBLIC: usize = 8;
 const SECRET: usize = 43;

@@ -186,16 +186,15 @@ impl Client {
     }
 
     /// What is left of `held` for this client under the scopes that were agreed on. One of our own has
-    /// everything when no scope was named; somebody else's has nothing without a permission in its
+    /// everything when no permission was named; somebody else's has nothing without a permission in its
     /// scopes, so that a login with `openid` gives away no rights.
     pub(crate) fn permitted(&self, held: &[String], scopes: &[String]) -> Vec<String> {
         let agreed: Vec<String> =
             scopes.iter().filter(|scope| !is_oidc_scope(scope)).cloned().collect();
-        let is_whole = scopes.is_empty() && self.first_party;
-        let under_scopes = match (is_whole, agreed.is_empty()) {
-            (true, _) => held.to_vec(),
-            (false, true) => Vec::new(),
-            (false, false) => permissions::intersection(held, &agreed),
+        let under_scopes = match (agreed.is_empty(), self.first_party) {
+            (true, true) => held.to_vec(),
+            (true, false) => Vec::new(),
+            (false, _) => permissions::intersection(held, &agreed),
         };
         let own: Vec<String> =
             self.scopes.iter().filter(|scope| !is_oidc_scope(scope)).cloned().collect();

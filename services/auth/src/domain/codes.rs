@@ -59,8 +59,8 @@ pub(crate) struct Code {
 // === impl Demand ===
 
 impl Demand {
-    /// Checks an authorization request.
-    pub(crate) fn try_new(asked: &Asked<'_>, configured: &[String]) -> Result<Self, Violations> {
+    /// Checks an authorization request of a client that may or may not redirect to its address.
+    pub(crate) fn try_new(asked: &Asked<'_>, may_redirect: bool) -> Result<Self, Violations> {
         let mut wrong = Violations::default();
         wrong.check(asked.response_type == "code", "response_type", "must be code");
         wrong.check(
@@ -69,10 +69,10 @@ impl Demand {
             "must have 1 to 200 visible ASCII characters",
         );
         wrong.check(
-            redirects::is_allowed(asked.redirect_uri, configured),
+            may_redirect && redirects::is_well_formed(asked.redirect_uri),
             "redirect_uri",
-            "must be one of the configured addresses ([auth] redirect_uris), exactly, or \
-             http://127.0.0.1 or http://[::1] with any port",
+            "must be one of the client's addresses, exactly, or but for the port if it is \
+             http://127.0.0.1 or http://[::1]",
         );
         wrong.check(asked.challenge_method == "S256", "code_challenge_method", "must be S256");
         wrong.check(
@@ -121,18 +121,14 @@ impl Code {
         (code, text)
     }
 
-    /// Whether it may be exchanged by whoever sends these.
-    pub(crate) fn fits(
-        &self,
-        client_id: &str,
-        redirect_uri: &str,
-        verifier: &str,
-        now: Timestamp,
-    ) -> bool {
-        self.issued.is_none()
-            && now < self.expires_at
-            && self.client_id == client_id
-            && self.redirect_uri == redirect_uri
+    /// Whether a client may exchange it at all.
+    pub(crate) fn is_open_to(&self, client_id: &str, now: Timestamp) -> bool {
+        self.issued.is_none() && now < self.expires_at && self.client_id == client_id
+    }
+
+    /// Whether whoever sends these is the one who asked for it.
+    pub(crate) fn fits(&self, redirect_uri: &str, verifier: &str) -> bool {
+        self.redirect_uri == redirect_uri
             && is_verifier(verifier)
             && challenge_of(verifier) == self.challenge
     }

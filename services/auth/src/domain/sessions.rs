@@ -44,6 +44,10 @@ pub(crate) struct Session {
     pub(crate) ended_at: Option<Timestamp>,
     /// What the user agreed to, and how.
     pub(crate) terms: Terms,
+    /// Hash of the refresh token before the present one.
+    pub(crate) previous_hash: Option<String>,
+    /// The present refresh token, sealed, for a holder of the one before whose answer was lost.
+    pub(crate) successor: Option<String>,
 }
 
 /// What holds for every token of a session.
@@ -125,6 +129,8 @@ impl Session {
             expires_at: now + lifetime.idle.min(lifetime.absolute),
             ended_at: None,
             terms,
+            previous_hash: None,
+            successor: None,
         };
         (session, token)
     }
@@ -142,6 +148,8 @@ impl Session {
         let session = Self {
             generation,
             token_hash: next.hash(),
+            previous_hash: Some(token.hash()),
+            successor: None,
             refreshed_at: now,
             expires_at: (now + lifetime.idle).min(self.created_at + lifetime.absolute),
             ..self.clone()
@@ -152,6 +160,19 @@ impl Session {
     /// Whether it has neither ended nor expired.
     pub(crate) fn is_alive(&self, now: Timestamp) -> bool {
         self.ended_at.is_none() && now < self.expires_at
+    }
+
+    /// Whether a token is the one before the present one and comes again within `grace`: then its holder
+    /// has likely lost the answer, and gets the same successor again.
+    pub(crate) fn is_repeated(
+        &self,
+        token: &RefreshToken,
+        grace: Duration,
+        now: Timestamp,
+    ) -> bool {
+        let is_before = token.generation.checked_add(1) == Some(self.generation)
+            && self.previous_hash.as_deref() == Some(token.hash().as_str());
+        self.is_alive(now) && is_before && now < self.refreshed_at + grace
     }
 
     /// What a token of this session is worth.

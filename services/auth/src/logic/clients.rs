@@ -11,10 +11,11 @@ use lightning_mesh::{
     clock::Timestamp,
     etag,
     identity::{Caller, DEFAULT_ORGANIZATION},
+    task,
 };
 use moka::{future, sync};
 
-use super::Auth;
+use super::{Auth, registration::Arrivals};
 use crate::{
     Config, Error,
     audit::{Event, Outcome},
@@ -23,6 +24,7 @@ use crate::{
         clients::{self, Client, OWN_CLIENT, is_oidc_scope, metadata::Metadata},
         jwks::PublicKey,
         permissions,
+        principals::Principal,
     },
     egress::Egress,
     lockout::Lockout,
@@ -44,6 +46,7 @@ pub(super) struct Clients {
     pub(super) keys: future::Cache<String, Arc<Vec<PublicKey>>>,
     pub(super) egress: Egress,
     pub(super) failures: Lockout,
+    pub(super) arrivals: Arrivals,
 }
 
 /// A client together with a secret that was made just now.
@@ -73,6 +76,7 @@ impl Clients {
                 .build(),
             egress,
             failures: Lockout::default(),
+            arrivals: Arrivals::default(),
         })
     }
 }
@@ -97,6 +101,30 @@ impl Auth {
         let client = Arc::new(client);
         self.clients.cache.insert(id.to_owned(), (revision, client.clone()));
         Ok(Some(client))
+    }
+
+    /// Whom a client acts as in its own name.
+    #[expect(clippy::unused_async, reason = "service accounts will be read from the database")]
+    pub(super) async fn principal_of_client(&self, client: &Client) -> Result<Principal, Error> {
+        Ok(client.principal())
+    }
+
+    /// Keeps that a client which registered itself got a token: such clients stay.
+    pub(super) fn note_client_use(&self, client: &Arc<Client>, now: Timestamp) {
+        let day = Duration::from_hours(24);
+        if !client.dynamic || client.used_at.is_some_and(|used| now < used + day) {
+            return;
+        }
+        let (store, cache, id) =
+            (self.store.clone(), self.clients.cache.clone(), client.id.clone());
+        task::spawn("auth-client-use", async move {
+            match store.client_used(&id, now).await {
+                Ok(()) => cache.invalidate(&id),
+                Err(error) => {
+                    tracing::warn!(client_id = %id, error = %error, "the use of a client is not kept");
+                }
+            }
+        });
     }
 
     /// Tells that a client changed.

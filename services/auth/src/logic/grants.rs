@@ -1,23 +1,54 @@
-//! Codes and refresh tokens (OAuth 2.1): giving them, and exchanging them for tokens.
+//! Giving tokens: which grant a request is for, who asks, and what all grants have in common.
+//!
+//! `POST /oauth/token` and `IssueToken` are the same from here on. There is no password grant and no
+//! implicit one: a client never sees a password, and a token never travels in a redirect. Who the subject
+//! is and what they may do is looked up anew at every grant, refreshes among them: a token says what holds
+//! now, not what held when somebody logged in.
+//!
+//! A refresh token is given to clients that registered the grant `refresh_token`, whatever scopes were
+//! asked for; `offline_access` says that it outlives the browser session in which the user agreed.
 
-use lightning_mesh::{clock::Timestamp, identity::Caller};
+use std::{net::IpAddr, sync::Arc};
+
+use http::HeaderMap;
+use lightning_mesh::{
+    clock::Timestamp,
+    identity::{Caller, dpop},
+};
 
 use super::{
     Auth, scopes_for,
     sessions::{Tokens, session_of},
 };
 use crate::{
-    Error, contract,
+    Error,
+    audit::{Event, Outcome},
     domain::{
         UserId,
-        clients::OWN_CLIENT,
+        clients::{
+            AUTHORIZATION_CODE, CLIENT_CREDENTIALS, Client, GRANT_TYPES, REFRESH_TOKEN,
+            TOKEN_EXCHANGE, is_oidc_scope,
+        },
         codes::{Code, Demand},
-        permissions, redirects,
-        sessions::{RefreshToken, Session, Terms, Worth},
+        redirects,
+        sessions::Terms,
         users::User,
     },
-    secrets,
+    oidc::{
+        error::{OauthError, OauthResult},
+        form::Form,
+    },
 };
+
+mod code;
+mod credentials;
+mod exchange;
+mod refresh;
+
+/// Whom tokens are for that name nobody: every service of the mesh.
+const EVERY_SERVICE: &str = "lightning";
+/// The most resources of one token.
+const MAX_RESOURCES: usize = 10;
 
 /// A code for an application.
 pub(crate) struct Grant {
@@ -25,12 +56,14 @@ pub(crate) struct Grant {
     pub(crate) redirect_to: String,
 }
 
-/// What is sent with a code.
-pub(crate) struct Exchange<'a> {
-    pub(crate) code: &'a str,
-    pub(crate) client_id: &'a str,
-    pub(crate) redirect_uri: &'a str,
-    pub(crate) verifier: &'a str,
+/// A request for tokens by a client that proved itself.
+struct Asking<'a> {
+    client: Arc<Client>,
+    form: &'a Form,
+    /// The thumbprint of the key whose possession was shown (RFC 9449).
+    jkt: Option<String>,
+    address: Option<IpAddr>,
+    now: Timestamp,
 }
 
 impl Auth {
@@ -38,7 +71,13 @@ impl Auth {
     pub(crate) async fn authorize(&self, caller: &Caller, demand: &Demand) -> Result<Grant, Error> {
         let (user_id, session_id) = session_of(caller)?;
         let user = self.user(user_id.as_str()).await?;
-        let scopes = scopes_for(caller, &user, &demand.scopes)?;
+        let unknown = || Error::ClientNotFound { id: demand.client_id.clone() };
+        let client = self.client(&demand.client_id).await?.ok_or_else(unknown)?;
+        let (mut scopes, asked): (Vec<String>, Vec<String>) =
+            demand.scopes.iter().cloned().partition(|scope| is_oidc_scope(scope));
+        if !asked.is_empty() || client.first_party {
+            scopes.extend(scopes_for(caller, &user, &asked)?);
+        }
         let agreed = self.store.session(&session_id).await?.ok_or(Error::GrantInvalid)?;
         let terms = Terms { audiences: Vec::new(), jkt: None, ..agreed.terms };
         let (code, text) = Code::give(demand, user_id, session_id, scopes, terms, self.clock.now());
@@ -50,92 +89,77 @@ impl Auth {
         let redirect_to = redirects::with_query(&demand.redirect_uri, &values)
             .ok_or(Error::Row { what: "address" })?;
         self.store.insert_code(&code).await?;
+        let event = Event::by(caller, "code.given", Outcome::Success);
+        self.audit(&event.on("client", &demand.client_id));
         Ok(Grant { code: text, redirect_to })
     }
 
-    /// Exchanges a code for the tokens of a new session. A code that is sent twice has been stolen on
-    /// one of the two ways, so the session that came of it ends.
-    pub(crate) async fn exchange(&self, sent: &Exchange<'_>) -> Result<Tokens, Error> {
-        let hash = secrets::hash(sent.code);
-        let now = self.clock.now();
-        let code = self.store.code(&hash).await?.ok_or(Error::GrantInvalid)?;
-        if code.issued.is_some() {
-            return self.code_came_twice(&code, now).await;
-        }
-        if !code.fits(sent.client_id, sent.redirect_uri, sent.verifier, now) {
-            return Err(Error::GrantInvalid);
-        }
-        let agreed = self.store.session(&code.session_id).await?;
-        if !agreed.is_some_and(|session| session.is_alive(now)) {
-            return Err(Error::GrantInvalid);
-        }
-        let user = self.acting_user(&code.user_id).await?;
-        let (session, token) = Session::begin(
-            code.user_id.clone(),
-            code.client_id.clone(),
-            code.scopes.clone(),
-            code.terms.clone(),
-            self.lifetime(),
-            now,
-        );
-        if !self.store.spend_code(&hash, &session).await? {
-            let code = self.store.code(&hash).await?.ok_or(Error::GrantInvalid)?;
-            return self.code_came_twice(&code, now).await;
-        }
-        tracing::info!(user_id = %user.id, session_id = %session.id, client_id = session.client_id, "code exchanged");
-        self.end_excess(&user.id, now).await?;
-        self.tokens(&user, &session, &token, &[], now).await
-    }
-
-    async fn code_came_twice(&self, code: &Code, now: Timestamp) -> Result<Tokens, Error> {
-        if let Some(session) = &code.issued {
-            tracing::warn!(session_id = %session, client_id = code.client_id, "a code came twice; its session ends");
-            self.end(session, now).await?;
-        }
-        Err(Error::GrantInvalid)
-    }
-
-    /// Exchanges a refresh token for new tokens. An older one than the newest has been copied, so the
-    /// session ends.
-    pub(crate) async fn refresh(
+    /// Answers a request for tokens. `urls` are the addresses that a proof of possession may name.
+    pub(crate) async fn issue(
         &self,
-        text: &str,
-        client_id: &str,
-        scope: &str,
-    ) -> Result<Tokens, Error> {
-        let token = RefreshToken::parse(text).ok_or(Error::GrantInvalid)?;
+        headers: &HeaderMap,
+        form: &Form,
+        address: Option<IpAddr>,
+        urls: &[String],
+    ) -> OauthResult<Tokens> {
+        let grant = form.require("grant_type")?;
+        let Some(grant) = GRANT_TYPES.into_iter().find(|known| *known == grant) else {
+            let given = grant.chars().take(100).collect();
+            return Err(Error::GrantUnsupported { given }.into());
+        };
         let now = self.clock.now();
-        let session = self.live_session(&token, now).await?;
-        let is_own = session.client_id.is_empty() && client_id == OWN_CLIENT;
-        if session.client_id != client_id && !is_own {
-            return Err(Error::GrantInvalid);
+        let client = self.authenticate_client(headers, form, address).await?;
+        if !client.may(grant) {
+            return Err(OauthError::new(
+                "unauthorized_client",
+                format!("the client is not registered for the grant {grant}"),
+            ));
         }
-        let user = self.acting_user(&session.user_id).await?;
-        let scopes = narrower(&user, &session, scope)?;
-        let lifetime = self.lifetime();
-        let (refreshed, next) =
-            session.refreshed(&token, lifetime, now).ok_or(Error::GrantInvalid)?;
-        if !self.store.refresh_session(&refreshed).await? {
-            // Somebody else used the same token between the two looks.
-            self.live_session(&token, now).await?;
-            return Err(Error::GrantInvalid);
+        let jkt = self.possession(headers, urls, now)?;
+        if client.dpop_bound && jkt.is_none() {
+            return Err(OauthError::new(
+                "invalid_dpop_proof",
+                "the client is registered for tokens that are bound to a key; send a DPoP proof",
+            ));
         }
-        self.tokens(&user, &refreshed, &next, &scopes, now).await
-    }
-
-    /// The session of a refresh token that is good. Ends the session of one that was good before.
-    async fn live_session(&self, token: &RefreshToken, now: Timestamp) -> Result<Session, Error> {
-        let session = self.store.session(&token.session_id()).await?.ok_or(Error::GrantInvalid)?;
-        match session.worth(token, now) {
-            Worth::Good => Ok(session),
-            Worth::Nothing => Err(Error::GrantInvalid),
-            Worth::Replayed => {
-                tracing::warn!(session_id = %session.id, user_id = %session.user_id,
-                    "a refresh token came twice; its session ends");
-                self.end(&session.id, now).await?;
-                Err(Error::GrantInvalid)
+        let asking = Asking { client, form, jkt, address, now };
+        let result = match grant {
+            AUTHORIZATION_CODE => self.code_grant(&asking).await,
+            REFRESH_TOKEN => self.refresh_grant(&asking).await,
+            CLIENT_CREDENTIALS => self.credentials_grant(&asking).await,
+            TOKEN_EXCHANGE => self.exchange_grant(&asking).await,
+            _ => Err(Error::GrantUnsupported { given: grant.to_owned() }.into()),
+        };
+        match &result {
+            Ok(_) => self.note_client_use(&asking.client, now),
+            Err(error) => {
+                let event = asking.event("token.refused", Outcome::Failure, "anonymous");
+                self.audit(&event.with("grant", grant).with("why", error.code));
             }
         }
+        result
+    }
+
+    /// The thumbprint of the key that the request shows possession of, if it shows any.
+    fn possession(
+        &self,
+        headers: &HeaderMap,
+        urls: &[String],
+        now: Timestamp,
+    ) -> OauthResult<Option<String>> {
+        let mut proofs = headers.get_all("dpop").iter();
+        let Some(proof) = proofs.next() else {
+            return Ok(None);
+        };
+        let refused = |why: String| OauthError::new("invalid_dpop_proof", why);
+        if proofs.next().is_some() {
+            return Err(refused("there are two DPoP headers".to_owned()));
+        }
+        let proof =
+            proof.to_str().map_err(|_| refused("the DPoP header is not text".to_owned()))?;
+        dpop::verify(proof, "POST", urls, None, now, &self.proofs)
+            .map(|proof| Some(proof.jkt))
+            .map_err(|error| refused(error.to_string()))
     }
 
     /// The user, if they may act.
@@ -143,12 +167,45 @@ impl Auth {
         let user = self.store.user(id).await?.filter(|user| !user.disabled);
         user.ok_or(Error::GrantInvalid)
     }
+
+    /// The resources that a token is asked for (RFC 8707), out of those that were agreed on; none of them
+    /// for every service. Only narrows.
+    fn audiences(&self, form: &Form, agreed: &[String]) -> OauthResult<Vec<String>> {
+        let target = |text: &str| OauthError::new("invalid_target", text.to_owned());
+        let mut asked = form.all("resource");
+        asked.extend(form.all("audience"));
+        asked.sort();
+        asked.dedup();
+        if asked.len() > MAX_RESOURCES {
+            return Err(target("a token is for at most 10 resources"));
+        }
+        let is_agreed = |asked: &String| agreed.is_empty() || agreed.contains(asked);
+        if !asked.iter().all(is_agreed) {
+            return Err(target("a resource is not among those that were agreed on"));
+        }
+        if !asked.iter().all(|one| one == EVERY_SERVICE || self.config.resources.contains_key(one))
+        {
+            return Err(target("a resource is none that tokens are given for"));
+        }
+        Ok(if asked.is_empty() { agreed.to_vec() } else { asked })
+    }
 }
 
-/// Scopes that are asked for at a refresh: no more than the session has (RFC 6749 section 6).
-fn narrower(user: &User, session: &Session, scope: &str) -> Result<Vec<String>, Error> {
-    let asked: Vec<String> = scope.split_whitespace().map(str::to_owned).collect();
-    let contract = contract::permissions();
-    let held = permissions::granted(&user.roles, &session.scopes, contract);
-    permissions::check_scopes(&asked, &held, contract).map_err(Error::scope)
+// === impl Asking ===
+
+impl Asking<'_> {
+    fn event(&self, action: &'static str, outcome: Outcome, subject: &str) -> Event {
+        Event {
+            client_id: Some(self.client.id.clone()),
+            organization_id: self.client.organization_id.clone(),
+            address: self.address,
+            ..Event::new(action, outcome, subject)
+        }
+    }
+
+    /// The scopes that are named.
+    fn scopes(&self) -> Vec<String> {
+        let named = self.form.get("scope").unwrap_or_default();
+        named.split_ascii_whitespace().map(str::to_owned).collect()
+    }
 }

@@ -33,9 +33,11 @@ impl Auth {
                 let user = self.acting_user(&id).await?;
                 self.principal_of(&user).await
             }
-            Subject::ServiceAccount(_) | Subject::Agent(_) | Subject::Client(_) => {
-                Err(Error::GrantInvalid)
+            Subject::Client(id) => {
+                let client = self.client(id).await?.ok_or(Error::GrantInvalid)?;
+                self.principal_of_client(&client).await
             }
+            Subject::ServiceAccount(_) | Subject::Agent(_) => Err(Error::GrantInvalid),
         }
     }
 }

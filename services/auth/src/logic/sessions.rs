@@ -1,6 +1,6 @@
 //! Logging in and out.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use lightning_mesh::{clock::Timestamp, config::Secret, identity::Caller};
 
@@ -9,7 +9,7 @@ use crate::{
     Error,
     domain::{
         SessionId, UserId,
-        clients::OWN_CLIENT,
+        clients::{OWN_CLIENT, REFRESH_TOKEN, is_oidc_scope},
         permissions,
         principals::Authentication,
         sessions::{RefreshToken, Session, Terms},
@@ -26,9 +26,59 @@ const MAX_PER_USER: i64 = 100;
 /// What a login or an exchange gives. Has no `Debug`: it holds secrets.
 pub(crate) struct Tokens {
     pub(crate) access_token: String,
+    /// Empty if there is none.
     pub(crate) refresh_token: String,
+    /// Empty if there is none.
+    pub(crate) id_token: String,
     pub(crate) expires_in: i64,
     pub(crate) scope: String,
+    /// Whether the access token is bound to a key.
+    pub(crate) bound: bool,
+    /// What an exchange gave (RFC 8693 section 2.2.1); empty for other grants.
+    pub(crate) issued_token_type: &'static str,
+}
+
+/// What a token of a session is to be like.
+pub(crate) struct Minting<'a> {
+    /// No more than these of the session's scopes, if they are named.
+    pub(crate) scopes: Option<&'a [String]>,
+    pub(crate) audiences: &'a [String],
+    pub(crate) jkt: Option<&'a str>,
+}
+
+// === impl Tokens ===
+
+impl Tokens {
+    /// An access token and nothing else.
+    pub(crate) fn alone(access_token: String, life: Duration) -> Self {
+        Self {
+            access_token,
+            refresh_token: String::new(),
+            id_token: String::new(),
+            expires_in: i64::try_from(life.as_secs()).unwrap_or(i64::MAX),
+            scope: String::new(),
+            bound: false,
+            issued_token_type: "",
+        }
+    }
+
+    /// How the access token is presented (RFC 6750, RFC 9449).
+    pub(crate) fn token_type(&self) -> &'static str {
+        if self.bound { "DPoP" } else { "Bearer" }
+    }
+}
+
+// === impl Minting ===
+
+impl<'a> Minting<'a> {
+    /// As the session says.
+    pub(crate) fn of(session: &'a Session) -> Self {
+        Self {
+            scopes: None,
+            audiences: &session.terms.audiences,
+            jkt: session.terms.jkt.as_deref(),
+        }
+    }
 }
 
 impl Auth {
@@ -72,7 +122,7 @@ impl Auth {
         self.store.insert_session(&session).await?;
         tracing::info!(user_id = %user.id, session_id = %session.id, "user logged in");
         self.end_excess(&user.id, now).await?;
-        self.tokens(user, &session, &token, &[], now).await
+        self.mint(user, &session, Some(&token), &Minting::of(&session), now).await
     }
 
     /// Ends the oldest sessions of a user who has too many.
@@ -83,32 +133,43 @@ impl Auth {
         Ok(())
     }
 
-    /// Tokens for a session, with no more than these scopes.
-    pub(super) async fn tokens(
+    /// Tokens for a session, with everything that the user may do now and the session allows.
+    pub(super) async fn mint(
         &self,
         user: &User,
         session: &Session,
-        refresh_token: &RefreshToken,
-        scopes: &[String],
+        refresh_token: Option<&RefreshToken>,
+        minting: &Minting<'_>,
         now: Timestamp,
     ) -> Result<Tokens, Error> {
-        let principal = self.principal_of(user).await?;
-        let whole = permissions::under(&principal.permissions, &session.scopes);
-        let granted = permissions::under(&whole, scopes);
         let client_id =
             if session.client_id.is_empty() { OWN_CLIENT } else { session.client_id.as_str() };
+        let client = self.client(client_id).await?.ok_or(Error::GrantInvalid)?;
+        let principal = self.principal_of(user).await?;
+        let whole = client.permitted(&principal.permissions, &session.scopes);
+        let scopes = minting.scopes.unwrap_or(&session.scopes);
+        let (oidc, wanted): (Vec<String>, Vec<String>) =
+            scopes.iter().cloned().partition(|scope| is_oidc_scope(scope));
+        let granted = match minting.scopes {
+            Some(_) => permissions::intersection(&whole, &wanted),
+            None => whole,
+        };
+        let scope = [oidc.as_slice(), &granted].concat().join(" ");
         let token = AccessToken {
             session_id: Some(session.id.as_str()),
             authentication: Some(&session.terms.authentication),
-            audiences: &session.terms.audiences,
-            jkt: session.terms.jkt.as_deref(),
+            audiences: minting.audiences,
+            jkt: minting.jkt,
+            scope: scope.clone(),
             ..AccessToken::new(&principal, &granted, client_id)
         };
+        let access_token = self.signing.access_token(&token, now)?;
+        let refresh_token = refresh_token.filter(|_| client.may(REFRESH_TOKEN));
         Ok(Tokens {
-            access_token: self.signing.access_token(&token, now)?,
-            refresh_token: refresh_token.expose(),
-            expires_in: i64::try_from(self.signing.ttl().as_secs()).unwrap_or(i64::MAX),
-            scope: granted.join(" "),
+            refresh_token: refresh_token.map(RefreshToken::expose).unwrap_or_default(),
+            scope,
+            bound: minting.jkt.is_some(),
+            ..Tokens::alone(access_token, self.signing.ttl())
         })
     }
 

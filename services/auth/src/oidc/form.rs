@@ -42,6 +42,22 @@ impl Form {
         Ok(form)
     }
 
+    /// The same out of values that came another way; empty ones are left out.
+    pub(crate) fn of<'a>(
+        values: impl IntoIterator<Item = (&'static str, &'a str)>,
+    ) -> OauthResult<Self> {
+        let mut form = Self::default();
+        for (name, value) in values {
+            if value.len() > MAX_VALUE {
+                return Err(OauthError::invalid_request("a parameter has more than 16 KiB"));
+            }
+            if !value.is_empty() {
+                form.add(name, value)?;
+            }
+        }
+        Ok(form)
+    }
+
     fn add(&mut self, name: &str, value: &str) -> OauthResult<()> {
         let values = self.0.entry(name.to_owned()).or_default();
         if !values.is_empty() && !REPEATABLE.contains(&name) {

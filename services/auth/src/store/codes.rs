@@ -25,6 +25,8 @@ const INSERT: &str =
 const SPEND: &str =
     "UPDATE codes SET issued_session_id = $2 WHERE hash = $1 AND issued_session_id IS NULL";
 
+const BURN: &str = "UPDATE codes SET expire_time = 0 WHERE hash = $1 AND issued_session_id IS NULL";
+
 pub(super) const FORGET: &str = "DELETE FROM codes WHERE expire_time < $1";
 
 impl Store {
@@ -53,6 +55,12 @@ impl Store {
             code.terms.nonce.as_deref(),
         ];
         self.0.execute(INSERT, params).await?;
+        Ok(())
+    }
+
+    /// Makes a code that was not exchanged worthless.
+    pub(crate) async fn burn_code(&self, hash: &str) -> Result<(), Error> {
+        self.0.execute(BURN, params![hash]).await?;
         Ok(())
     }
 

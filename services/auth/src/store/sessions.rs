@@ -18,7 +18,7 @@ macro_rules! select {
         concat!(
             "SELECT id, user_id, client_id, scopes, generation, family_hash, token_hash, create_time, \
              refresh_time, expire_time, end_time, browser_session_id, auth_time, auth_methods, \
-             audiences, jkt, claims, nonce FROM sessions ",
+             audiences, jkt, claims, nonce, previous_hash, successor FROM sessions ",
             $rest
         )
     };
@@ -47,7 +47,8 @@ pub(super) const INSERT: &str = "INSERT INTO sessions (id, user_id, client_id, s
 
 // One refresh wins: the next one finds another number.
 const REFRESH: &str = "UPDATE sessions
-    SET generation = $2, token_hash = $3, refresh_time = $4, expire_time = $5
+    SET generation = $2, token_hash = $3, refresh_time = $4, expire_time = $5, previous_hash = $6,
+        successor = $7
     WHERE id = $1 AND generation = $2 - 1 AND end_time IS NULL";
 
 const END: &str = "UPDATE sessions SET end_time = $2 WHERE id = $1 AND end_time IS NULL";
@@ -95,6 +96,8 @@ impl Store {
             &session.token_hash,
             session.refreshed_at.as_micros(),
             session.expires_at.as_micros(),
+            session.previous_hash.as_deref(),
+            session.successor.as_deref(),
         ];
         Ok(self.0.execute(REFRESH, params).await?.changed == 1)
     }
@@ -179,6 +182,8 @@ fn session_of(row: &Row) -> Result<Session, Error> {
         expires_at: Timestamp::from_micros(row.integer("expire_time")?),
         ended_at: row.opt_integer("end_time")?.map(Timestamp::from_micros),
         terms: terms_of(row)?,
+        previous_hash: row.opt_text("previous_hash")?,
+        successor: row.opt_text("successor")?,
     })
 }
 

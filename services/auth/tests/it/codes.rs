@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lightning_auth::{Config, DeclaredClient};
 use serde_json::{Value, json};
 
 use crate::world::{Person, World, eventually};
@@ -10,6 +11,18 @@ use crate::world::{Person, World, eventually};
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const REDIRECT: &str = "http://127.0.0.1:5000/cb";
+
+/// Knows the applications `app` and `other`, which are ours.
+async fn world() -> World {
+    let client = |id: &str| DeclaredClient {
+        id: id.to_owned(),
+        redirect_uris: vec![REDIRECT.to_owned(), "http://127.0.0.1/cb".to_owned()],
+        first_party: true,
+        ..DeclaredClient::default()
+    };
+    let clients = vec![client("app"), client("other")];
+    World::with(Config { clients, ..Config::default() }).await
+}
 
 fn authorize(scope: &str) -> String {
     format!(
@@ -31,7 +44,7 @@ fn exchange(code: &Value) -> Value {
 
 #[tokio::test]
 async fn a_code_becomes_tokens_of_its_own_session() {
-    let world = World::new().await;
+    let world = world().await;
     let (ada, _) = world.admin().await;
     let grant = code(&ada, "agents.read%20account.*").await;
     assert_eq!((&grant["state"], &grant["iss"]), (&json!("xyz"), &json!("http://localhost:8006")));
@@ -66,7 +79,7 @@ async fn a_code_becomes_tokens_of_its_own_session() {
 
 #[tokio::test]
 async fn a_code_that_comes_twice_ends_the_session_it_became() {
-    let world = World::new().await;
+    let world = world().await;
     let (ada, _) = world.admin().await;
     let grant = code(&ada, "").await;
     let tokens = world.nobody().post("/api/v1/auth/token", exchange(&grant["code"])).await.body;
@@ -80,7 +93,7 @@ async fn a_code_that_comes_twice_ends_the_session_it_became() {
 
 #[tokio::test]
 async fn of_many_exchanges_at_once_at_most_one_succeeds() {
-    let world = World::new().await;
+    let world = world().await;
     let (ada, _) = world.admin().await;
     let grant = code(&ada, "").await;
     let nobody = world.nobody();
@@ -91,21 +104,39 @@ async fn of_many_exchanges_at_once_at_most_one_succeeds() {
 
 #[tokio::test]
 async fn a_code_is_good_for_its_application_for_a_minute_and_while_the_session_lives() {
-    let world = World::new().await;
+    let world = world().await;
     let (ada, _) = world.admin().await;
     let nobody = world.nobody();
-    let grant = code(&ada, "").await;
     for (key, value) in [
-        ("client_id", "other"),
         ("redirect_uri", "http://127.0.0.1:5001/cb"),
+        ("redirect_uri", ""),
         ("code_verifier", ""),
+        ("code_verifier", &VERIFIER[..42]),
+        ("code_verifier", &"a".repeat(129)),
+        ("code_verifier", &VERIFIER.replace('d', "!")),
         ("code_verifier", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXX"),
-        ("code", "lac_unknown"),
     ] {
+        let grant = code(&ada, "").await;
+        let mut body = exchange(&grant["code"]);
+        body[key] = json!(value);
+        nobody.post("/api/v1/auth/token", body).await.refused(400, "GRANT_INVALID");
+        // Whoever intercepted it has no second try.
+        let right = nobody.post("/api/v1/auth/token", exchange(&grant["code"])).await;
+        right.refused(400, "GRANT_INVALID");
+    }
+    let grant = code(&ada, "").await;
+    for (key, value) in [("client_id", "other"), ("code", "lac_unknown")] {
         let mut body = exchange(&grant["code"]);
         body[key] = json!(value);
         nobody.post("/api/v1/auth/token", body).await.refused(400, "GRANT_INVALID");
     }
+    let mut body = exchange(&grant["code"]);
+    body["client_id"] = json!("unknown");
+    nobody.post("/api/v1/auth/token", body).await.refused(401, "CLIENT_REFUSED");
+    // Nobody else can break the login of its owner.
+    let kept = nobody.post("/api/v1/auth/token", exchange(&grant["code"])).await;
+    assert_eq!(kept.status, 200, "{kept:?}");
+    let grant = code(&ada, "").await;
     world.advance(Duration::from_mins(1));
     nobody.post("/api/v1/auth/token", exchange(&grant["code"])).await.refused(400, "GRANT_INVALID");
 
@@ -116,12 +147,14 @@ async fn a_code_is_good_for_its_application_for_a_minute_and_while_the_session_l
 
 #[tokio::test]
 async fn wrong_authorization_requests_are_refused() {
-    let world = World::new().await;
+    let world = world().await;
     let (ada, _) = world.admin().await;
     let good = authorize("");
     for (from, to) in [
         ("response_type=code", "response_type=token"),
         ("client_id=app", "client_id="),
+        ("client_id=app", "client_id=unknown"),
+        ("http://127.0.0.1:5000/cb", "http://127.0.0.1:5000/elsewhere"),
         ("http://127.0.0.1:5000/cb", "https://evil.example/cb"),
         ("S256", "plain"),
         (CHALLENGE, "short"),

@@ -30,10 +30,11 @@ fn the_challenge_is_that_of_the_standard() {
 #[test]
 fn a_demand_names_each_parameter_that_is_wrong() {
     let check = |asked: Asked<'_>, expected: &str| {
-        let wrong = Demand::try_new(&asked, &[]).unwrap_err();
+        let wrong = Demand::try_new(&asked, asked.redirect_uri.starts_with("http://127.0.0.1:"))
+            .unwrap_err();
         assert_eq!(wrong.0.iter().map(|one| one.field).collect::<Vec<_>>(), [expected]);
     };
-    assert_eq!(Demand::try_new(&asked(), &[]).unwrap().scopes, ["agents.read", "models.read"]);
+    assert_eq!(Demand::try_new(&asked(), true).unwrap().scopes, ["agents.read", "models.read"]);
     check(Asked { response_type: "token", ..asked() }, "response_type");
     check(Asked { client_id: "", ..asked() }, "client_id");
     check(Asked { client_id: "a b", ..asked() }, "client_id");
@@ -46,12 +47,13 @@ fn a_demand_names_each_parameter_that_is_wrong() {
 #[test]
 fn a_code_fits_only_the_application_that_asked_for_it() {
     let now = Timestamp::from_micros(0);
-    let demand = Demand::try_new(&asked(), &[]).unwrap();
+    let demand = Demand::try_new(&asked(), true).unwrap();
     let (user, session) = (UserId::generate(), SessionId::generate());
     let (code, text) = Code::give(&demand, user, session, Vec::new(), Terms::default(), now);
     assert!(text.starts_with("lac_"));
     let check = |client: &str, redirect: &str, verifier: &str, now, expected| {
-        assert_eq!(code.fits(client, redirect, verifier, now), expected, "{client} {redirect}");
+        let fits = code.is_open_to(client, now) && code.fits(redirect, verifier);
+        assert_eq!(fits, expected, "{client} {redirect}");
     };
     let uri = "http://127.0.0.1:5000/cb";
     check("app", uri, VERIFIER, now, true);
