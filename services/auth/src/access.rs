@@ -5,13 +5,14 @@
 //! keys and tokens when the revision moves, so an ended session and a deleted key are refused
 //! everywhere as soon as the message has arrived.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lightning_mesh::clock::Clock;
 use tokio::sync::{Mutex, watch};
 
 use crate::{
     Error,
+    signing::Signing,
     store::{Snapshot, Store},
 };
 
@@ -23,6 +24,7 @@ const MARGIN: Duration = Duration::from_mins(1);
 pub(crate) struct Access {
     store: Store,
     clock: Clock,
+    signing: Arc<Signing>,
     /// How long an ended session is told of.
     told: Duration,
     state: watch::Sender<Snapshot>,
@@ -34,15 +36,32 @@ pub(crate) struct Access {
 
 impl Access {
     /// Reads the first state. `ttl` is how long an access token lives.
-    pub(crate) async fn open(store: Store, clock: Clock, ttl: Duration) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        store: Store,
+        clock: Clock,
+        signing: Arc<Signing>,
+        ttl: Duration,
+    ) -> Result<Self, Error> {
         let told = ttl + MARGIN;
-        let state = watch::channel(store.snapshot(clock.now().before(told)).await?).0;
-        Ok(Self { store, clock, told, state, reading: Mutex::new(()) })
+        let state = watch::channel(Snapshot::default()).0;
+        let access = Self { store, clock, signing, told, state, reading: Mutex::new(()) };
+        access.refresh().await?;
+        Ok(access)
     }
 
     /// The state as of now, and whatever follows.
     pub(crate) fn watch(&self) -> watch::Receiver<Snapshot> {
         self.state.subscribe()
+    }
+
+    /// Whether a session or a single token was revoked, as far as is known.
+    pub(crate) fn is_revoked(&self, session: Option<&str>, token: &str) -> bool {
+        let state = self.state.borrow();
+        let has = |list: &[String], id: &str| {
+            list.binary_search_by(|known| known.as_str().cmp(id)).is_ok()
+        };
+        session.is_some_and(|session| has(&state.revoked, session))
+            || has(&state.revoked_tokens, token)
     }
 
     /// The revision of what is known.
@@ -58,7 +77,10 @@ impl Access {
     /// Reads the state again and tells it if it changed.
     pub(crate) async fn refresh(&self) -> Result<(), Error> {
         let _one_at_a_time = self.reading.lock().await;
-        let snapshot = self.store.snapshot(self.clock.now().before(self.told)).await?;
+        let now = self.clock.now();
+        let mut snapshot = self.store.snapshot(now, now.before(self.told)).await?;
+        // A part of the state, so that keys that come and go with the time are told like a change.
+        snapshot.jwks = self.signing.access_jwks(now);
         self.state.send_if_modified(|state| {
             let changed = *state != snapshot;
             *state = snapshot;

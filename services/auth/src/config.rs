@@ -3,7 +3,7 @@
 //! Every default is right for one machine. The issuer is configured and never taken from a request's
 //! `Host`, because whoever chooses that header would otherwise choose where tokens claim to come from.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use lightning_mesh::{
     clock::Timestamp,
@@ -45,15 +45,28 @@ pub struct Config {
     /// How long a session lives without being refreshed; no longer than its lifetime. Default `7d`.
     #[serde(with = "duration")]
     pub session_idle: Duration,
+    /// How long a signing key signs before the next one follows, from `signing_key_lead` to 400 days.
+    /// Default `30d`.
+    #[serde(with = "duration")]
+    pub signing_key_period: Duration,
+    /// How long the next signing key is published before it signs, 2 seconds to 7 days. Others may keep
+    /// the published keys half as long, 5 minutes at most. Default `1h`.
+    #[serde(with = "duration")]
+    pub signing_key_lead: Duration,
+    /// The file of 32 random bytes that seals the signing keys in the database; readable by its owner
+    /// alone. Instances that share a database need the same one. Default `auth-keys/seal.key` in the
+    /// data directory, made at the first start.
+    pub sealing_key_file: Option<PathBuf>,
+    /// The resource indicators (RFC 8707) under which applications may ask for tokens for one service:
+    /// addresses and the words of the services, at most 100. Default where each service listens:
+    /// `"http://localhost:8001" = "agents"` and so on.
+    pub resources: BTreeMap<String, String>,
     /// How many passwords are hashed at once, 1 to 64; each takes 19 MiB and about 20 ms of a core.
     /// Default 2.
     pub password_workers: usize,
     /// How many more may wait for their turn, up to 10,000; beyond that logins are refused with a
     /// moment to retry. Default 64.
     pub password_queue: usize,
-    /// Resource identifiers (RFC 8707) that tokens may be asked for, each with the word of the service
-    /// behind it. Default none.
-    pub resources: std::collections::BTreeMap<String, String>,
     /// Applications that are declared here (`[[auth.clients]]`), at most 1,000. The API shows them and
     /// does not change them. Default none.
     pub clients: Vec<DeclaredClient>,
@@ -217,6 +230,18 @@ impl DeclaredClient {
     }
 }
 
+/// The services and their documented ports.
+pub(crate) const PORTS: [(&str, u16); 8] = [
+    ("gateway", 8000),
+    ("agents", 8001),
+    ("enhanced", 8002),
+    ("workflows", 8003),
+    ("integrations", 8004),
+    ("models", 8005),
+    ("auth", 8006),
+    ("monitoring", 8051),
+];
+
 /// Who may register once the first user exists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -239,9 +264,15 @@ impl Default for Config {
             access_token_ttl: Duration::from_mins(5),
             session_lifetime: Duration::from_hours(30 * 24),
             session_idle: Duration::from_hours(7 * 24),
+            signing_key_period: Duration::from_hours(30 * 24),
+            signing_key_lead: Duration::from_hours(1),
+            sealing_key_file: None,
+            resources: PORTS
+                .iter()
+                .map(|(word, port)| Self::resource("http", word, *port))
+                .collect(),
             password_workers: 2,
             password_queue: 64,
-            resources: std::collections::BTreeMap::new(),
             clients: Vec::new(),
             dynamic_registration: None,
             dynamic_clients: 1_000,
@@ -253,6 +284,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The resource of a service at an address, as the defaults have it.
+    #[must_use]
+    pub fn resource(scheme: &str, word: &str, port: u16) -> (String, String) {
+        (format!("{scheme}://localhost:{port}"), word.to_owned())
+    }
+
     /// Refuses values that cannot work, naming the first one.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |key, what: &str| Err(Error::Config { key, what: what.to_owned() });
@@ -283,6 +320,29 @@ impl Config {
         if self.session_idle > self.session_lifetime || self.session_idle < Duration::from_secs(10)
         {
             return wrong("session_idle", "must be 10s to session_lifetime");
+        }
+        if !(Duration::from_secs(2)..=Duration::from_hours(7 * 24)).contains(&self.signing_key_lead)
+        {
+            return wrong("signing_key_lead", "must be 2s to 7d");
+        }
+        if !(self.signing_key_lead..=Duration::from_hours(400 * 24))
+            .contains(&self.signing_key_period)
+        {
+            return wrong("signing_key_period", "must be signing_key_lead to 400d");
+        }
+        if self.resources.len() > 100 {
+            return wrong("resources", "may name at most 100 addresses");
+        }
+        if let Some(address) = self.resources.keys().find(|&uri| !redirects::is_well_formed(uri)) {
+            return wrong(
+                "resources",
+                &format!("{address:?} is not an absolute address without fragment"),
+            );
+        }
+        if let Some(word) =
+            self.resources.values().find(|word| !PORTS.iter().any(|(known, _)| known == word))
+        {
+            return wrong("resources", &format!("{word:?} is no service of the mesh"));
         }
         if !(1..=64).contains(&self.password_workers) {
             return wrong("password_workers", "must be 1 to 64");

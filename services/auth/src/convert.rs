@@ -1,7 +1,7 @@
 //! Between the contract and the domain: what came is checked here, with the paths of the fields that
 //! are wrong, and what goes out is written here.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use lightning_mesh::{
     clock::Timestamp, config::Secret, etag, fault::Fault, filter::Filter, idempotency::Key,
@@ -286,13 +286,19 @@ pub(crate) fn verified(verified: Verified) -> pb::VerifyApiKeyResponse {
     }
 }
 
-pub(crate) fn access_state(snapshot: Snapshot, issuer: &str, jwks: &str) -> pb::AccessState {
+pub(crate) fn access_state(
+    snapshot: Snapshot,
+    issuer: &str,
+    resources: &BTreeMap<String, String>,
+) -> pb::AccessState {
     pb::AccessState {
         revision: snapshot.revision,
         open: snapshot.users == 0,
         issuer: issuer.to_owned(),
-        jwks: jwks.to_owned(),
+        jwks: snapshot.jwks,
         revoked_session_ids: snapshot.revoked,
+        resources: resources.clone().into_iter().collect(),
+        revoked_token_ids: snapshot.revoked_tokens,
         ..pb::AccessState::default()
     }
 }

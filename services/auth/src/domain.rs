@@ -8,6 +8,7 @@ pub(crate) mod assertions;
 pub(crate) mod clients;
 pub(crate) mod codes;
 pub(crate) mod jwks;
+pub(crate) mod keys;
 pub(crate) mod permissions;
 pub(crate) mod principals;
 pub(crate) mod redirects;

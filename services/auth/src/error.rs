@@ -202,7 +202,7 @@ pub enum Error {
     PasswordHash(argon2::password_hash::Error),
     /// A token could not be signed.
     #[error("the token cannot be signed")]
-    Signing(#[from] jsonwebtoken::errors::Error),
+    Signing,
     /// A row of the database does not read back.
     #[error("the database holds a {what} that does not read back")]
     Row {
@@ -344,8 +344,8 @@ impl From<Error> for Fault {
             | Error::ReplyUnreadable(_)
             | Error::ReplyDamaged(_)
             | Error::PasswordHash(_)
-            | Error::Signing(_)
             | Error::Egress(_)
+            | Error::Signing
             | Error::Row { .. } => Self::internal(error),
         }
     }

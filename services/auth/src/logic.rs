@@ -38,8 +38,11 @@ use crate::{
 
 pub(crate) mod api_keys;
 pub(crate) mod client_auth;
+pub(crate) mod claims;
 pub(crate) mod clients;
 pub(crate) mod grants;
+pub(crate) mod introspection;
+pub(crate) mod keys;
 pub(crate) mod principals;
 pub(crate) mod registration;
 pub(crate) mod sessions;
@@ -55,7 +58,7 @@ pub(crate) struct Auth {
     clock: Clock,
     passwords: Passwords,
     lockout: Lockout,
-    signing: Signing,
+    signing: Arc<Signing>,
     seal: Seal,
     access: Access,
     tally: Tally,
@@ -81,9 +84,9 @@ impl Auth {
         data_dir: &Path,
     ) -> Result<Self, Error> {
         let now = clock.now();
-        let (signing, seal) =
-            Signing::open(data_dir, &config.issuer, config.access_token_ttl, now)?;
-        let access = Access::open(store.clone(), clock.clone(), config.access_token_ttl).await?;
+        let (signing, seal) = keys::open(&config, &store, &clock, data_dir).await?;
+        let ttl = config.access_token_ttl;
+        let access = Access::open(store.clone(), clock.clone(), signing.clone(), ttl).await?;
         let passwords = Passwords::new(config.password_workers, config.password_queue);
         let tally = Tally::default();
         tally.sessions_open.store(store.open_sessions(now).await?, Ordering::Relaxed);
@@ -113,8 +116,8 @@ impl Auth {
         &self.access
     }
 
-    pub(crate) fn jwks(&self) -> &str {
-        self.signing.jwks()
+    pub(crate) fn signing(&self) -> &Signing {
+        &self.signing
     }
 
     /// What `GET /api/v1/metrics` shows beside the figures of every service.
@@ -157,6 +160,7 @@ impl Auth {
     }
 
     async fn tick(&self) -> Result<(), Error> {
+        self.keep_keys().await?;
         self.access.refresh().await?;
         let open = self.store.open_sessions(self.clock.now()).await?;
         self.tally.sessions_open.store(open, Ordering::Relaxed);

@@ -16,11 +16,14 @@ mod access;
 mod api_keys;
 mod clients;
 mod codes;
+mod keys;
+mod revocations;
 mod schema;
 mod sessions;
 mod users;
 
 pub(crate) use access::Snapshot;
+pub(crate) use keys::KeyRow;
 pub(crate) use users::Changed;
 
 /// Which part of a list to read.
@@ -43,6 +46,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "idempotency_keys", sql: once::TABLE },
     Migration { version: 3, name: "organizations_and_terms", sql: schema::TERMS },
     Migration { version: 4, name: "clients", sql: schema::CLIENTS },
+    Migration { version: 5, name: "signing_keys", sql: schema::SIGNING_KEYS },
 ];
 
 const BUMP: &str = "UPDATE access SET revision = revision + 1 WHERE id = 1";
@@ -65,7 +69,8 @@ impl Store {
             .then(codes::FORGET, params![yesterday])
             .then(sessions::FORGET, params![yesterday])
             .then(clients::FORGET, params![now.before(unused).as_micros()])
-            .then(clients::FORGET_ASSERTIONS, params![now.as_micros()]);
+            .then(clients::FORGET_ASSERTIONS, params![now.as_micros()])
+            .then(revocations::FORGET, params![now.as_micros()]);
         self.0.write(batch).await?;
         self.0.forget_once(yesterday).await?;
         Ok(())

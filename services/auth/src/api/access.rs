@@ -30,7 +30,8 @@ impl AccessService for Api {
     ) -> Result<Response<Self::WatchAccessStream>, Status> {
         let (auth, shutdown) = (self.auth.clone(), self.shutdown.clone());
         let states = WatchStream::new(auth.access().watch()).map(move |snapshot| {
-            Ok(convert::access_state(snapshot, &auth.config().issuer, auth.jwks()))
+            let config = auth.config();
+            Ok(convert::access_state(snapshot, &config.issuer, &config.resources))
         });
         // Watchers in this process go on checking callers while their services drain; others are let
         // go at once, because their streams would hold up the drain of this port, and ask again.

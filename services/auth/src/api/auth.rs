@@ -6,13 +6,12 @@ use lightning_proto::{
     google::api::HttpBody,
 };
 use serde_json::json;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{Api, cached, unkept};
 use crate::{Error, contract, convert, domain::clients::AUTHORIZATION_CODE};
 
-/// How long keys and metadata may be kept: keys change only by hand, and the new one lies beside the
-/// old one before it signs.
+/// How long the metadata may be kept.
 const PUBLIC: &str = "public, max-age=300";
 
 #[tonic::async_trait]
@@ -100,7 +99,12 @@ impl AuthService for Api {
     }
 
     async fn get_jwks(&self, _: Request<pb::GetJwksRequest>) -> Result<Response<HttpBody>, Status> {
-        Ok(cached(body("application/jwk-set+json", self.auth.jwks().to_owned()), PUBLIC))
+        let (keys, max_age) = self.auth.published_keys();
+        let mut response = Response::new(body("application/jwk-set+json", keys));
+        let cache = MetadataValue::try_from(format!("public, max-age={}", max_age.as_secs()));
+        let cache = cache.expect("digits are ASCII");
+        response.metadata_mut().insert("cache-control", cache);
+        Ok(response)
     }
 
     async fn get_server_metadata(

@@ -11,13 +11,17 @@ use crate::Error;
 const MAX_REVOKED: i64 = 50_000;
 
 /// What decides about callers, at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) revision: i64,
     /// How many users there are.
     pub(crate) users: i64,
     /// Sessions that ended after the time that was asked for.
     pub(crate) revoked: Vec<String>,
+    /// Single access tokens that were revoked and have not expired, by `jti`, sorted.
+    pub(crate) revoked_tokens: Vec<String>,
+    /// The public keys of access tokens; filled in by whoever has them.
+    pub(crate) jwks: String,
 }
 
 const REVISION: &str = "SELECT revision FROM access WHERE id = 1";
@@ -28,8 +32,12 @@ const REVOKED: &str =
     "SELECT id FROM sessions WHERE end_time > $1 ORDER BY end_time DESC, id LIMIT $2";
 
 impl Store {
-    /// Reads the state; sessions that ended up to `since` are left out.
-    pub(crate) async fn snapshot(&self, since: Timestamp) -> Result<Snapshot, Error> {
+    /// Reads the state at `now`; sessions that ended up to `since` are left out.
+    pub(crate) async fn snapshot(
+        &self,
+        now: Timestamp,
+        since: Timestamp,
+    ) -> Result<Snapshot, Error> {
         // The revision first: a change in between makes the next reading different, never this one stale.
         let revision = self.revision().await?;
         let users = self.users().await?;
@@ -39,7 +47,9 @@ impl Store {
         }
         let mut revoked = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
         revoked.sort();
-        Ok(Snapshot { revision, users, revoked })
+        let revoked_tokens = self.revoked_tokens(now).await?;
+        let jwks = String::new();
+        Ok(Snapshot { revision, users, revoked, revoked_tokens, jwks })
     }
 
     pub(crate) async fn revision(&self) -> Result<i64, Error> {

@@ -113,3 +113,21 @@ CREATE INDEX sessions_client ON sessions (client_id);
 CREATE INDEX codes_client ON codes (client_id);
 ALTER TABLE sessions ADD COLUMN previous_hash TEXT;
 ALTER TABLE sessions ADD COLUMN successor TEXT;";
+/// Signing keys, sealed, and single tokens that were revoked.
+pub(super) const SIGNING_KEYS: &str = "CREATE TABLE signing_keys (
+    kid TEXT PRIMARY KEY,
+    algorithm TEXT NOT NULL,
+    sealed BYTEA NOT NULL,
+    create_time BIGINT NOT NULL,
+    active_time BIGINT NOT NULL
+);
+CREATE TABLE signing_rotations (
+    algorithm TEXT PRIMARY KEY,
+    generation BIGINT NOT NULL
+);
+INSERT INTO signing_rotations (algorithm, generation) VALUES ('ES256', 0), ('RS256', 0);
+CREATE TABLE revoked_tokens (
+    id TEXT PRIMARY KEY,
+    expire_time BIGINT NOT NULL
+);
+CREATE INDEX revoked_tokens_expire_time ON revoked_tokens (expire_time);";
