@@ -405,7 +405,8 @@ async fn a_key_is_used_from_where_it_may_be_used() {
         next.revoked_session_ids.push(format!("sign-{revision}"));
         state.send(next).unwrap();
         let sign = signer.token(&header("k1"), |claims| {
-            (claims["sid"], claims["exp"]) = (json!(format!("sign-{revision}")), json!(9_999_999_999_i64));
+            (claims["sid"], claims["exp"]) =
+                (json!(format!("sign-{revision}")), json!(9_999_999_999_i64));
         });
         while bearer(&base, &sign).await.is_ok() {}
         for _ in 0..2 {

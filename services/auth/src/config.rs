@@ -61,6 +61,13 @@ pub struct Config {
     /// addresses and the words of the services, at most 100. Default where each service listens:
     /// `"http://localhost:8001" = "agents"` and so on.
     pub resources: BTreeMap<String, String>,
+    /// How long somebody stays signed in in a browser at most, 5 minutes to 400 days. Default `7d`.
+    #[serde(with = "duration")]
+    pub browser_session_lifetime: Duration,
+    /// How long somebody stays signed in in a browser that is not used; no longer than the lifetime.
+    /// Default `12h`.
+    #[serde(with = "duration")]
+    pub browser_session_idle: Duration,
     /// How many passwords are hashed at once, 1 to 64; each takes 19 MiB and about 20 ms of a core.
     /// Default 2.
     pub password_workers: usize,
@@ -271,6 +278,8 @@ impl Default for Config {
                 .iter()
                 .map(|(word, port)| Self::resource("http", word, *port))
                 .collect(),
+            browser_session_lifetime: Duration::from_hours(7 * 24),
+            browser_session_idle: Duration::from_hours(12),
             password_workers: 2,
             password_queue: 64,
             clients: Vec::new(),
@@ -343,6 +352,15 @@ impl Config {
             self.resources.values().find(|word| !PORTS.iter().any(|(known, _)| known == word))
         {
             return wrong("resources", &format!("{word:?} is no service of the mesh"));
+        }
+        let browser = Duration::from_mins(5)..=Duration::from_hours(400 * 24);
+        if !browser.contains(&self.browser_session_lifetime) {
+            return wrong("browser_session_lifetime", "must be 5m to 400d");
+        }
+        if self.browser_session_idle > self.browser_session_lifetime
+            || self.browser_session_idle < Duration::from_mins(1)
+        {
+            return wrong("browser_session_idle", "must be 1m to browser_session_lifetime");
         }
         if !(1..=64).contains(&self.password_workers) {
             return wrong("password_workers", "must be 1 to 64");

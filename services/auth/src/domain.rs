@@ -5,13 +5,17 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod assertions;
+pub(crate) mod browser_sessions;
 pub(crate) mod clients;
 pub(crate) mod codes;
+pub(crate) mod consents;
+pub(crate) mod devices;
 pub(crate) mod jwks;
 pub(crate) mod keys;
 pub(crate) mod permissions;
 pub(crate) mod principals;
 pub(crate) mod redirects;
+pub(crate) mod requests;
 pub(crate) mod sessions;
 pub(crate) mod users;
 

@@ -81,6 +81,21 @@ impl Egress {
         String::from_utf8(body).map_err(|_| EgressError::Answer)
     }
 
+    /// Sends a form, and succeeds if the answer is a success; nothing of the answer is read.
+    pub(crate) async fn post_form(
+        &self,
+        address: &str,
+        values: &[(&str, &str)],
+    ) -> Result<(), EgressError> {
+        let url = self.checked(address)?;
+        let body =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(values).finish();
+        let request = self.http.post(url).body(body);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let response = request.send().await.map_err(|_| EgressError::Unreachable)?;
+        if response.status().is_success() { Ok(()) } else { Err(EgressError::Answer) }
+    }
+
     fn checked(&self, address: &str) -> Result<Url, EgressError> {
         let url = Url::parse(address).map_err(|_| EgressError::Address)?;
         let is_plain = url.username().is_empty() && url.password().is_none();

@@ -27,6 +27,7 @@ mod error;
 mod lockout;
 mod logic;
 mod oidc;
+mod pages;
 mod passwords;
 mod secrets;
 mod signing;
@@ -55,7 +56,9 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
     let auth = Arc::new(Auth::open(config, store, clock.clone(), context.data_dir()).await?);
     let shutdown = context.shutdown().clone();
     auth.keep_up(every, shutdown.clone());
+    auth.deliver_logouts(shutdown.clone());
     let http = oidc::router(auth.clone());
+    let pages = pages::router(auth.clone());
     let api = Api { auth: auth.clone(), clock, shutdown };
     Ok(Service::new("auth")
         .grpc(AccessServiceServer::new(api.clone()))
@@ -65,6 +68,7 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
         .grpc(SessionServiceServer::new(api.clone()))
         .grpc(UserServiceServer::new(api))
         .http(oidc::PREFIX, http)
+        .http(pages::PREFIX, pages)
         .figures(Arc::new(move || auth.figures())))
 }
 

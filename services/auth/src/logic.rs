@@ -37,14 +37,20 @@ use crate::{
 };
 
 pub(crate) mod api_keys;
-pub(crate) mod client_auth;
+pub(crate) mod browser;
 pub(crate) mod claims;
+pub(crate) mod client_auth;
 pub(crate) mod clients;
+pub(crate) mod consents;
+pub(crate) mod devices;
 pub(crate) mod grants;
+pub(crate) mod hints;
 pub(crate) mod introspection;
 pub(crate) mod keys;
+mod logouts;
 pub(crate) mod principals;
 pub(crate) mod registration;
+pub(crate) mod requests;
 pub(crate) mod sessions;
 pub(crate) mod users;
 
@@ -65,6 +71,9 @@ pub(crate) struct Auth {
     clients: clients::Clients,
     /// Proofs of possession that were seen at the token endpoint.
     proofs: ReplayCache,
+    /// Told when applications have to hear of a logout.
+    logouts: tokio::sync::Notify,
+    device_guesses: devices::Guesses,
 }
 
 #[derive(Default)]
@@ -105,11 +114,18 @@ impl Auth {
             tally,
             clients,
             proofs,
+            logouts: tokio::sync::Notify::new(),
+            device_guesses: devices::Guesses::default(),
         })
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The present time.
+    pub(crate) fn now(&self) -> lightning_mesh::clock::Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn access(&self) -> &Access {

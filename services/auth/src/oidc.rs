@@ -6,14 +6,21 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::{Router, routing};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use http::Extensions;
 use lightning_mesh::{identity::Caller, serve::Peer};
 
 use crate::logic::Auth;
 
+pub(crate) mod authorize;
+mod device;
 pub(crate) mod error;
 pub(crate) mod form;
+pub(crate) mod logout;
+mod par;
 mod register;
 mod token;
 
@@ -23,12 +30,16 @@ pub(crate) const PREFIX: &str = "/oauth";
 /// All endpoints.
 pub(crate) fn router(auth: Arc<Auth>) -> Router {
     Router::new()
-        .route("/oauth/token", routing::post(token::token))
-        .route("/oauth/register", routing::post(register::register))
+        .route("/oauth/authorize", get(authorize::get).post(authorize::post))
+        .route("/oauth/device_authorization", post(device::post))
+        .route("/oauth/logout", get(logout::get).post(logout::post))
+        .route("/oauth/par", post(par::post))
+        .route("/oauth/register", post(register::register))
         .route(
             "/oauth/register/{id}",
-            routing::get(register::read).put(register::replace).delete(register::remove),
+            get(register::read).put(register::replace).delete(register::remove),
         )
+        .route("/oauth/token", post(token::token))
         .with_state(auth)
 }
 

@@ -14,16 +14,24 @@ use crate::Error;
 
 mod access;
 mod api_keys;
+mod browser_sessions;
 mod clients;
 mod codes;
+mod consents;
+mod devices;
 mod keys;
+mod logouts;
+mod requests;
 mod revocations;
 mod schema;
+mod schema_browser;
 mod sessions;
 mod users;
 
 pub(crate) use access::Snapshot;
 pub(crate) use keys::KeyRow;
+pub(crate) use logouts::Notice;
+pub(crate) use requests::{Kind, Waiting};
 pub(crate) use users::Changed;
 
 /// Which part of a list to read.
@@ -47,6 +55,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "organizations_and_terms", sql: schema::TERMS },
     Migration { version: 4, name: "clients", sql: schema::CLIENTS },
     Migration { version: 5, name: "signing_keys", sql: schema::SIGNING_KEYS },
+    Migration { version: 6, name: "browser_sessions", sql: schema_browser::PAGES },
 ];
 
 const BUMP: &str = "UPDATE access SET revision = revision + 1 WHERE id = 1";
@@ -70,7 +79,10 @@ impl Store {
             .then(sessions::FORGET, params![yesterday])
             .then(clients::FORGET, params![now.before(unused).as_micros()])
             .then(clients::FORGET_ASSERTIONS, params![now.as_micros()])
-            .then(revocations::FORGET, params![now.as_micros()]);
+            .then(revocations::FORGET, params![now.as_micros()])
+            .then(browser_sessions::FORGET, params![yesterday])
+            .then(devices::FORGET, params![yesterday])
+            .then(requests::FORGET, params![yesterday]);
         self.0.write(batch).await?;
         self.0.forget_once(yesterday).await?;
         Ok(())

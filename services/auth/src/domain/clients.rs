@@ -3,6 +3,7 @@
 use lightning_mesh::clock::Timestamp;
 
 use super::{
+    keys::Algorithm,
     permissions,
     principals::{Principal, Subject},
     redirects,
@@ -204,6 +205,14 @@ impl Client {
     /// Whether it cannot prove who it is.
     pub(crate) fn is_public(&self) -> bool {
         self.auth == ClientAuth::None
+    }
+
+    /// How its ID tokens and logout tokens are signed.
+    pub(crate) fn id_token_algorithm(&self) -> Algorithm {
+        match self.id_token_alg.as_str() {
+            "RS256" => Algorithm::Rs256,
+            _ => Algorithm::Es256,
+        }
     }
 
     /// Whether it may use a grant.

@@ -94,11 +94,6 @@ impl Auth {
         Ok(caller)
     }
 
-    /// The time.
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
     /// Registers a client. `caller` is who showed an initial access token.
     pub(crate) async fn register_client(
         &self,

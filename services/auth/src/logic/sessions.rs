@@ -92,6 +92,16 @@ impl Auth {
     }
 
     async fn try_login(&self, typed: &str, password: &Secret) -> Result<Tokens, Error> {
+        let user = self.check_credentials(typed, password).await?;
+        self.begin_session(&user, self.clock.now()).await
+    }
+
+    /// Whose name and password these are.
+    pub(super) async fn check_credentials(
+        &self,
+        typed: &str,
+        password: &Secret,
+    ) -> Result<User, Error> {
         if !passwords::is_possible(password.expose()) {
             return Err(Error::CredentialsInvalid);
         }
@@ -104,7 +114,7 @@ impl Auth {
         match known.map(|known| known.user) {
             Some(user) if is_right && !user.disabled => {
                 attempt.succeeded();
-                self.begin_session(&user, now).await
+                Ok(user)
             }
             Some(_) | None => {
                 attempt.failed(now);

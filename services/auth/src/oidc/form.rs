@@ -81,6 +81,28 @@ impl Form {
         values.filter(|value| !value.is_empty()).cloned().collect()
     }
 
+    /// Everything but these parameters.
+    pub(crate) fn without(mut self, names: &[&str]) -> Self {
+        self.0.retain(|name, _| !names.contains(&name.as_str()));
+        self
+    }
+
+    /// Puts a value in the place of whatever was there.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), vec![value.to_owned()]);
+    }
+
+    /// The text that reads back as this, in a fixed order.
+    pub(crate) fn encode(&self) -> String {
+        let mut names: Vec<&String> = self.0.keys().collect();
+        names.sort();
+        let pairs = names.into_iter().flat_map(|name| {
+            let values = self.0.get(name).into_iter().flatten();
+            values.map(move |value| (name, value))
+        });
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    }
+
     /// The value of a parameter that must be there.
     pub(crate) fn require(&self, name: &str) -> OauthResult<&str> {
         self.get(name)
@@ -101,6 +123,14 @@ mod tests {
         for twice in ["a=1&a=1", "a=&a=1", "a=1&%61=2"] {
             assert!(Form::parse(twice.as_bytes()).is_err(), "{twice}");
         }
+    }
+
+    #[test]
+    fn a_form_reads_back() {
+        let form = Form::parse(b"b=%26+%C3%A9&a=1&resource=x&resource=y&secret=s").unwrap();
+        let mut form = form.without(&["secret"]);
+        form.set("a", "2");
+        assert_eq!(form.encode(), "a=2&b=%26+%C3%A9&resource=x&resource=y");
     }
 
     #[test]

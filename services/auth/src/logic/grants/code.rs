@@ -61,21 +61,17 @@ impl Auth {
         self.end_excess(&user.id, now).await?;
         let event = asking.event("token.issued", Outcome::Success, &owner(&code));
         self.audit(&event.on("session", session.id.as_str()).with("grant", "authorization_code"));
-        let minting = Minting {
-            audiences: &audiences,
-            jkt: asking.jkt.as_deref(),
-            ..Minting::of(&session)
-        };
+        let minting =
+            Minting { audiences: &audiences, jkt: asking.jkt.as_deref(), ..Minting::of(&session) };
         Ok(self.mint(&user, &session, Some(&token), &minting, now).await?)
     }
 
     /// Whether whoever agreed is still logged in where they did.
     async fn agreed_still(&self, code: &Code, now: Timestamp) -> OauthResult<()> {
-        let session = self.store.session(&code.session_id).await?;
-        if session.is_some_and(|session| session.is_alive(now)) {
-            return Ok(());
+        match self.agreement_stands(code, now).await? {
+            true => Ok(()),
+            false => Err(Error::GrantInvalid.into()),
         }
-        Err(Error::GrantInvalid.into())
     }
 
     async fn code_came_twice(

@@ -170,7 +170,8 @@ impl Auth {
         if header.typ.as_deref() != Some("at+jwt") {
             return None;
         }
-        let keys: JwkSet = serde_json::from_str(&self.signing.access_jwks(self.clock.now())).ok()?;
+        let keys: JwkSet =
+            serde_json::from_str(&self.signing.access_jwks(self.clock.now())).ok()?;
         let key = DecodingKey::from_jwk(keys.find(&header.kid?)?).ok()?;
         let mut validation = Validation::new(Algorithm::ES256);
         validation.required_spec_claims.clear();
