@@ -22,7 +22,7 @@ const HOP_BY_HOP: [HeaderName; 4] = [
 
 /// Names that claim an identity or an address, or that the mesh uses itself. An underscore is read as a
 /// dash, since some readers do so.
-const CLAIMS: [&str; 13] = [
+const CLAIMS: [&str; 11] = [
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
@@ -31,15 +31,15 @@ const CLAIMS: [&str; 13] = [
     "remote-user",
     "remote-groups",
     "x-user",
-    "x-user-id",
-    "x-user-roles",
     "x-roles",
     "x-authenticated-user",
     "x-rewrite-url",
 ];
 /// The same for whole families.
-const CLAIM_FAMILIES: [&str; 7] = [
+const CLAIM_FAMILIES: [&str; 9] = [
     "x-forwarded-",
+    "x-user-",
+    "x-agent-",
     "x-lightning-",
     "x-original-",
     "x-auth-request-",

@@ -4,6 +4,8 @@
 
 #[path = "it/access_log.rs"]
 mod access_log;
+#[path = "it/credentials.rs"]
+mod credentials;
 #[path = "it/door.rs"]
 mod door;
 #[path = "it/edge.rs"]
@@ -20,6 +22,8 @@ mod odd;
 mod python;
 #[path = "it/raw.rs"]
 mod raw;
+#[path = "../../mesh/tests/it/signer.rs"]
+mod signer;
 #[path = "it/support.rs"]
 mod support;
 #[path = "it/swapping.rs"]

@@ -117,7 +117,11 @@ async fn nobody_is_believed_about_who_they_are() {
     let base = harness.rest("gateway");
     let claims = "host: localhost\r\nx-forwarded-user: root\r\nX_Forwarded_User: root\r\n\
         x-lightning-caller: root\r\nforwarded: for=1.1.1.1\r\nx-secret: 1\r\n\
-        connection: x-secret\r\nx-kept: yes\r\nx-request-id: r1\r\n";
+        x-user-id: root\r\nX-USER-ID: root\r\nX_User_Id: root\r\nx-user-role: admin\r\n\
+        x-roles: admin\r\nx-agent-id: a1\r\nX_Agent_Owner: root\r\nx-real-ip: 1.1.1.1\r\n\
+        x-lightning-address: 1.1.1.1\r\nX_Lightning_Address: 1.1.1.1\r\n\
+        grpc-metadata-x-user-id: root\r\ngrpc-status: 0\r\ngrpc-timeout: 1n\r\n\
+        connection: x-secret, x-user-id\r\nx-kept: yes\r\nx-request-id: r1\r\n";
     let head = format!("GET {AGENT} HTTP/1.1\r\n{claims}\r\n");
     let mut stream = connect(&base).await;
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -131,10 +135,92 @@ async fn nobody_is_believed_about_who_they_are() {
         (&headers["x-kept"], &headers["x-request-id"]),
         (&"yes".parse().unwrap(), &"r1".parse().unwrap())
     );
-    for name in names {
-        let claimed = ["forwarded", "x-lightning", "x-secret", "x_", "connection"];
+    // What the edge itself says is there once, and not what the client said.
+    let told: Vec<_> = headers.get_all("x-lightning-address").iter().collect();
+    assert_eq!(told, ["127.0.0.1"]);
+    for name in names.into_iter().filter(|name| *name != "x-lightning-address") {
+        let claimed = [
+            "forwarded",
+            "x-lightning",
+            "x-secret",
+            "x_",
+            "connection",
+            "x-user",
+            "x-agent",
+            "role",
+            "x-real",
+            "grpc-metadata",
+            "grpc-status",
+        ];
         assert!(!claimed.iter().any(|claim| name.contains(claim)), "{name}");
     }
+}
+
+#[tokio::test]
+async fn only_the_path_of_a_method_is_one() {
+    let (harness, seen) = peaceful().await;
+    let base = harness.rest("gateway");
+    let mut plain = Plain::connect(&base).await;
+    for path in [
+        "//lightning.agents.v1.AgentService/GetAgent",
+        "/lightning.agents.v1.AgentService//GetAgent",
+        "/lightning.agents.v1.AgentService%2fGetAgent",
+        "/lightning.agents.v1.AgentService/GetAgent/",
+        "/lightning.agents.v1.AgentService/getagent",
+        "/LIGHTNING.agents.v1.AgentService/GetAgent",
+        "/lightning.agents.v1.AgentService/GetAgent%00",
+        "/lightning.agents.v1.AgentService/",
+        "/lightning.auth.v1.AccessService/WatchAccess",
+        "/lightning.auth.v1.AccessService/VerifyApiKey",
+    ] {
+        let request = http::Request::post(path)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(tonic::body::Body::new(Full::from(framed(&GetAgentRequest { id: "a1".into() }))))
+            .unwrap();
+        let answer = tower::Service::call(&mut plain, request).await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "12", "{path}");
+    }
+    for path in [
+        "/x/../lightning.agents.v1.AgentService/GetAgent",
+        "/./lightning.agents.v1.AgentService/GetAgent",
+    ] {
+        let request = http::Request::post(path)
+            .header("content-type", "application/grpc")
+            .body(tonic::body::Body::empty())
+            .unwrap();
+        let answer = tower::Service::call(&mut plain, request).await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "3", "{path}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 0, "nothing of this reached a service");
+}
+
+#[tokio::test]
+async fn metadata_cannot_be_smuggled_through_headers() {
+    let (harness, seen) = peaceful().await;
+    let base = harness.rest("gateway");
+    let get =
+        |headers: &str| request(&format!("GET {AGENT}"), &format!("host: localhost\r\n{headers}"));
+    for (headers, expected) in [
+        ("authorization: Bearer local\r\nauthorization: Bearer local\r\n", 401),
+        ("authorization: Bearer local\r\nx-api-key: lk_x\r\n", 401),
+        ("authorization: Bearer x.y.z\r\n", 401),
+        ("x-a: b\rx-user-id: root\r\n", 400),
+        ("x-a: b\0\r\n", 400),
+        ("x-a\t: b\r\n", 400),
+        ("x a: b\r\n", 400),
+    ] {
+        let answer = http1(&base, &get(headers)).await;
+        assert_eq!(status(&answer), expected, "{headers:?}: {answer}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 0, "nothing of this reached a service");
+    // A credential ends here: what goes on is a token of the mesh.
+    let answer = http1(&base, &get("authorization: Bearer local\r\ndpop: x\r\n")).await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    let seen = seen.lock().unwrap();
+    let headers = &seen[0].headers;
+    assert!(headers["authorization"].to_str().unwrap().starts_with("Bearer eyJ"));
+    assert!(!headers.contains_key("dpop") && !headers.contains_key("x-api-key"));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use lightning_gateway::Config;
 use lightning_mesh::{
     body::{Body, boxed},
-    testing::Harness,
+    testing::{Builder, Harness},
 };
 use prost::Message;
 use tokio::net::TcpListener;
@@ -30,15 +30,25 @@ pub(crate) async fn gateway(
     change: impl FnOnce(&mut Config),
     answer: impl Fn(Parts) -> BoxFuture<'static, Response<Body>> + Send + Sync + 'static,
 ) -> (Harness, Seen) {
+    gateway_on(|builder| builder, change, answer).await
+}
+
+/// The same on another mesh. Auth is the same stranger.
+pub(crate) async fn gateway_on(
+    build: impl FnOnce(Builder) -> Builder,
+    change: impl FnOnce(&mut Config),
+    answer: impl Fn(Parts) -> BoxFuture<'static, Response<Body>> + Send + Sync + 'static,
+) -> (Harness, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let seen = Seen::default();
     lightning_mesh::task::spawn("upstream", serve(listener, Arc::new(answer), seen.clone()));
     let builder = Harness::builder(&["gateway"]).mesh(|mesh| {
-        mesh.peers.insert("agents".to_owned(), address.into());
+        mesh.peers.insert("agents".to_owned(), address.clone().into());
+        mesh.peers.insert("auth".to_owned(), address.into());
         mesh.serve.header_timeout = std::time::Duration::from_millis(500);
     });
-    let mut harness = builder.start();
+    let mut harness = build(builder).start();
     let store = lightning_store::Settings::default();
     let context = harness.context("gateway");
     let mut config = Config::default();

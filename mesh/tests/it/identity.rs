@@ -229,3 +229,53 @@ async fn internal_methods_are_for_services_alone() {
     let mut states = inside.watch_access(WatchAccessRequest {}).await.unwrap().into_inner();
     assert!(states.message().await.unwrap().unwrap().open);
 }
+
+#[tokio::test]
+async fn a_token_of_the_mesh_is_good_at_one_service() {
+    let signer = Signer::new("k1");
+    let builder = Harness::builder(&["monitoring", "auth"]);
+    let (harness, _state, _) = with_auth(builder, signer.state(1)).await;
+    let mut inside = client(harness.channel("monitoring"));
+    let token = inside.get_service(get("token")).await.unwrap().into_inner().id;
+    let replayed = [("authorization", token.as_str())];
+    assert_eq!(call(&harness.rest("monitoring"), &replayed).await.unwrap(), "local");
+    let mut auth = AccessServiceClient::new(Plain::connect(&harness.rest("auth")).await);
+    let mut request = Request::new(WatchAccessRequest {});
+    request.metadata_mut().insert("authorization", token.parse().unwrap());
+    let status = auth.watch_access(request).await.unwrap_err();
+    assert_eq!((status.code(), &*reason(&status)), (Code::Unauthenticated, "TOKEN_INVALID"));
+}
+
+#[tokio::test]
+async fn only_the_gateway_is_believed_about_where_a_client_is() {
+    let signer = Signer::new("k1");
+    let (clock, _) = clock();
+    let builder = Harness::builder(&["monitoring"]).clock(clock).access(Some(signer.state(1)));
+    let harness = crate::support::start(builder).await;
+    let address = async |peers: &lightning_mesh::channel::Peers, claims: &[&'static str]| {
+        let mut client = client(peers.channel("monitoring"));
+        let mut request = Request::new(get("caller"));
+        request.extensions_mut().insert(Caller::local());
+        for claim in claims {
+            request.metadata_mut().append("x-lightning-address", claim.parse().unwrap());
+        }
+        let caller = client.get_service(request).await.unwrap().into_inner().id;
+        let caller: serde_json::Value = serde_json::from_str(&caller).unwrap();
+        caller["address"].as_str().map(str::to_owned)
+    };
+    let gateway = harness.context("gateway");
+    let workflows = harness.context("workflows");
+    let told = Some("192.0.2.7".to_owned());
+    assert_eq!(address(gateway.peers(), &["192.0.2.7"]).await, told);
+    assert_eq!(address(gateway.peers(), &["::ffff:192.0.2.7"]).await, told);
+    assert_eq!(address(gateway.peers(), &["192.0.2.7", "192.0.2.8"]).await, None);
+    assert_eq!(address(gateway.peers(), &["nonsense"]).await, None);
+    assert_eq!(address(gateway.peers(), &[]).await, None);
+    assert_eq!(address(workflows.peers(), &["192.0.2.7"]).await, None);
+    // A client of the port is where its socket is.
+    let bearer = format!("authorization: Bearer {}\r\n", signer.good());
+    let headers = format!("{bearer}x-lightning-address: 192.0.2.7\r\n");
+    let base = harness.rest("monitoring");
+    let answer = rest_get(&base, "/api/v1/monitoring/services/caller", &headers).await;
+    assert!(answer.contains(r#"\"address\":\"127.0.0.1\""#), "{answer}");
+}

@@ -54,6 +54,7 @@ impl MonitoringService for Echo {
         request: tonic::Request<pb::GetServiceRequest>,
     ) -> Result<tonic::Response<pb::Service>, Status> {
         let trace = request.metadata().get("traceparent").cloned();
+        let token = request.metadata().get("authorization").cloned();
         let (caller, request) = Caller::split(request)?;
         let answer = |id: String| tonic::Response::new(pb::Service { id, ..Default::default() });
         if let Some(next) = request.id.strip_prefix("relay:") {
@@ -82,6 +83,7 @@ impl MonitoringService for Echo {
                 Ok(answer(left.map_or_else(String::new, |left| left.to_string())))
             }
             "trace" => Ok(answer(trace.map_or(String::new(), |t| t.to_str().unwrap().to_owned()))),
+            "token" => Ok(answer(token.map_or(String::new(), |t| t.to_str().unwrap().to_owned()))),
             "slow" => std::future::pending().await,
             "panic" => panic!("on purpose"),
             "missing" => Err(Fault::not_found(ErrorReason::MethodUnknown).with("id", "x").into()),
