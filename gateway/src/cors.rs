@@ -16,7 +16,8 @@ use crate::{Error, config::CorsConfig};
 /// What scripts may read beside the few headers that they always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "etag, grpc-message, grpc-status, grpc-status-details-bin, location, ratelimit, ratelimit-limit, \
-     ratelimit-policy, ratelimit-remaining, ratelimit-reset, retry-after, x-request-id",
+     ratelimit-policy, ratelimit-remaining, ratelimit-reset, retry-after, www-authenticate, \
+     x-request-id",
 );
 const METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
