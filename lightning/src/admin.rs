@@ -26,6 +26,7 @@ pub(crate) fn create_user(config: &Config, user: NewUser) -> anyhow::Result<()> 
         email: user.email,
         password: lightning_mesh::config::Secret::new(password.trim_end_matches(['\r', '\n'])),
         roles: user.roles,
+        organization: user.organization,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let id = runtime

@@ -70,9 +70,12 @@ pub(crate) struct NewUser {
     /// The e-mail address
     #[arg(long, default_value = "")]
     pub(crate) email: String,
-    /// A role: admin, developer, analyst or viewer; may be repeated
+    /// A role: admin, developer, analyst, viewer or one of the organisation; may be repeated
     #[arg(long = "role", default_value = "admin")]
     pub(crate) roles: Vec<String>,
+    /// The id of the organisation, which must exist; the operator's unless told
+    #[arg(long, value_name = "ID")]
+    pub(crate) organization: Option<String>,
 }
 
 /// What can be done with a certificate authority.

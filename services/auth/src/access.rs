@@ -5,13 +5,17 @@
 //! keys and tokens when the revision moves, so an ended session and a deleted key are refused
 //! everywhere as soon as the message has arrived.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use lightning_mesh::clock::Clock;
 use tokio::sync::{Mutex, watch};
 
 use crate::{
     Error,
+    domain::directory::Directory,
     signing::Signing,
     store::{Snapshot, Store},
 };
@@ -28,6 +32,7 @@ pub(crate) struct Access {
     /// How long an ended session is told of.
     told: Duration,
     state: watch::Sender<Snapshot>,
+    directory: RwLock<Arc<Directory>>,
     /// Readings follow one another, so that an older one never replaces a newer one.
     reading: Mutex<()>,
 }
@@ -44,9 +49,15 @@ impl Access {
     ) -> Result<Self, Error> {
         let told = ttl + MARGIN;
         let state = watch::channel(Snapshot::default()).0;
-        let access = Self { store, clock, signing, told, state, reading: Mutex::new(()) };
+        let directory = RwLock::default();
+        let access = Self { store, clock, signing, told, state, directory, reading: Mutex::new(()) };
         access.refresh().await?;
         Ok(access)
+    }
+
+    /// The directory as it was read last.
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The state as of now, and whatever follows.
@@ -81,6 +92,13 @@ impl Access {
         let mut snapshot = self.store.snapshot(now, now.before(self.told)).await?;
         // A part of the state, so that keys that come and go with the time are told like a change.
         snapshot.jwks = self.signing.access_jwks(now);
+        let mut directory = self.directory();
+        if directory.number != snapshot.directory {
+            directory = Arc::new(self.store.directory().await?);
+            let mut kept = self.directory.write().unwrap_or_else(PoisonError::into_inner);
+            *kept = directory.clone();
+        }
+        snapshot.stopped = directory.refused();
         self.state.send_if_modified(|state| {
             let changed = *state != snapshot;
             *state = snapshot;

@@ -9,8 +9,14 @@ use crate::logic::Auth;
 
 mod access;
 mod api_keys;
+mod audit;
 mod auth;
 mod clients;
+mod groups;
+mod organizations;
+mod principals;
+mod roles;
+mod service_accounts;
 mod sessions;
 mod users;
 

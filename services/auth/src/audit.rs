@@ -1,11 +1,23 @@
 //! The audit trail: who did what to what, and how it ended.
 //!
 //! Every login, grant, denial, administrative change and use of a secret is an [`Event`]. An event holds
-//! names and ids and never a secret, a token or a code.
+//! names and ids and never a secret, a token or a code; what looks like one is taken out before it is
+//! kept. Events are kept in one chain for the installation (`audit/chain.rs`) by one writer
+//! (`audit/writer.rs`).
+//!
+//! `Auth::audited` answers when the event is on disk, together with others in one flush; changes by
+//! administrators wait for it before they are acknowledged. `Auth::audit` does not wait, so that the
+//! path on which tokens are issued costs no flush: a crash loses the events of the last milliseconds,
+//! and of tokens that a program fetches again and again only the first of ten seconds is an event of
+//! its own, the others are counted.
 
 use lightning_mesh::identity::Caller;
 
-use crate::logic::Auth;
+mod chain;
+mod writer;
+
+pub(crate) use chain::{Entry, Link, Verdict, entry_of_content};
+pub(crate) use writer::Audit;
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +25,24 @@ pub(crate) enum Outcome {
     Success,
     Failure,
     Denied,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    pub(crate) const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Denied];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Denied => "denied",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
 }
 
 /// Something that happened.
@@ -73,22 +103,5 @@ impl Event {
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.details.push((name, value.into()));
         self
-    }
-}
-
-impl Auth {
-    /// Notes an event.
-    pub(crate) fn audit(&self, event: &Event) {
-        tracing::info!(
-            target: "audit",
-            action = event.action,
-            outcome = ?event.outcome,
-            subject = event.subject,
-            organization_id = event.organization_id,
-            client_id = event.client_id,
-            resource = ?event.resource,
-            details = ?event.details,
-            "audit"
-        );
     }
 }

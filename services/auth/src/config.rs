@@ -93,6 +93,9 @@ pub struct Config {
     /// session, up to 1 minute; for clients whose answer was lost. 0 ends it at once. Default `10s`.
     #[serde(with = "duration")]
     pub refresh_grace: Duration,
+    /// How long audit events are kept, 1 day to 100 years. Default `400d`.
+    #[serde(with = "duration")]
+    pub audit_retention: Duration,
 }
 
 /// Who may register applications.
@@ -288,6 +291,7 @@ impl Default for Config {
             dynamic_clients_per_address: 20,
             dynamic_client_unused: Duration::from_hours(24),
             refresh_grace: Duration::from_secs(10),
+            audit_retention: Duration::from_hours(400 * 24),
         }
     }
 }
@@ -366,6 +370,11 @@ impl Config {
             return wrong("password_workers", "must be 1 to 64");
         }
         self.check_clients()?;
+        if !(Duration::from_hours(24)..=Duration::from_hours(36_600 * 24))
+            .contains(&self.audit_retention)
+        {
+            return wrong("audit_retention", "must be 1d to 36600d");
+        }
         if self.password_queue > 10_000 {
             return wrong("password_queue", "must be at most 10,000");
         }

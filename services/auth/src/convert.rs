@@ -15,10 +15,11 @@ use crate::{
         Violations,
         api_keys::{ApiKey, KeyText, MAX_NAME},
         clients::OWN_CLIENT,
+        api_keys::{self as keys, ApiKey, KeyText, MAX_ADDRESSES, MAX_NAME},
         codes::{Asked, Demand},
         is_line,
         sessions::Session,
-        users::{Change, Draft, User, roles_of},
+        users::{Change, Draft, User},
     },
     logic::{
         api_keys::{self, Verified},
@@ -30,6 +31,8 @@ use crate::{
 };
 
 pub(crate) mod clients;
+pub(crate) mod audit;
+pub(crate) mod directory;
 
 /// The orders of every list here, the default first.
 const ORDERS: [&str; 2] = ["create_time desc", "create_time"];
@@ -91,25 +94,22 @@ pub(crate) fn login(request: pb::LoginRequest) -> Result<(String, Secret), Error
 
 /// A user who is to be, and the password.
 pub(crate) fn registration(request: pb::RegisterRequest) -> Result<(Draft, Secret), Error> {
-    let roles = roles_of(&request.roles).map_err(|role| Error::RoleUnknown { role })?;
-    let draft = Draft::try_new(&request.username, &request.email, &request.display_name, roles)
+    let (name, email) = (&request.username, &request.email);
+    let mut draft = Draft::try_new(name, email, &request.display_name, request.roles)
         .map_err(Error::user_invalid)?;
+    draft.organization_id = Some(request.organization_id).filter(|id| !id.is_empty());
     Ok((draft, Secret::new(request.password)))
 }
 
 pub(crate) fn update(request: pb::UpdateUserRequest) -> Result<Update, Fault> {
     let allowed = ["display_name", "email", "roles", "disabled", "username"];
-    let output_only = ["id", "create_time", "update_time", "etag"];
+    let output_only = ["id", "create_time", "update_time", "etag", "organization_id"];
     let mask = Mask::parse(request.update_mask.as_ref(), &allowed, &output_only)?;
     let user = request.user.unwrap_or_default();
     let has = |field: &str, is_present: bool| {
         if mask.is_empty() { is_present } else { mask.has(field) }
     };
-    let names_roles = has("roles", !user.roles.is_empty());
-    let roles = match names_roles {
-        true => Some(roles_of(&user.roles).map_err(|role| Error::RoleUnknown { role })?),
-        false => None,
-    };
+    let roles = has("roles", !user.roles.is_empty()).then_some(user.roles);
     // `*` replaces what can be replaced; the user name is not part of that unless it is given.
     let names_username = has("username", !user.username.is_empty()) && !user.username.is_empty();
     let change = Change {
@@ -161,9 +161,18 @@ pub(crate) fn api_key_draft(
     };
     let field = if request.ttl.is_some() { "ttl" } else { "expire_time" };
     wrong.check(expires_at.is_none_or(fits), field, "must be in the future and within 100 years");
-    wrong
-        .finish(api_keys::Draft { name, scopes: request.scopes, expires_at: expires_at.flatten() })
-        .map_err(|wrong| Error::ApiKeyInvalid(wrong.0))
+    let few = request.allowed_addresses.len() <= MAX_ADDRESSES;
+    wrong.check(few, "allowed_addresses", "may name at most 50 addresses");
+    let addresses = if few { keys::addresses(&request.allowed_addresses) } else { Ok(Vec::new()) };
+    let allowed_addresses = addresses.unwrap_or_else(|bad| {
+        let text = format!("names {bad:?}, which is neither an address nor a network");
+        wrong.check(false, "allowed_addresses", &text);
+        Vec::new()
+    });
+    let (scopes, expires_at) = (request.scopes, expires_at.flatten());
+    let account = Some(request.service_account_id).filter(|id| !id.is_empty());
+    let draft = api_keys::Draft { name, scopes, allowed_addresses, expires_at, account };
+    wrong.finish(draft).map_err(|wrong| Error::ApiKeyInvalid(wrong.0))
 }
 
 /// What tells a repetition of a request; takes the `request_id` out of it.
@@ -181,7 +190,8 @@ pub(crate) fn user(user: User) -> pb::User {
         username: user.username,
         email: user.email,
         display_name: user.display_name,
-        roles: user.roles.iter().map(|role| role.name().to_owned()).collect(),
+        roles: user.roles,
+        organization_id: user.organization_id,
         disabled: user.disabled,
         create_time: Some(user.created_at.to_proto()),
         update_time: Some(user.updated_at.to_proto()),
@@ -261,7 +271,10 @@ pub(crate) fn api_key(key: &ApiKey, text: Option<&KeyText>) -> pb::ApiKey {
     pb::ApiKey {
         id: key.id.to_string(),
         name: key.name.clone(),
-        user_id: key.user_id.to_string(),
+        user_id: key.owner.user_id().map(ToString::to_string).unwrap_or_default(),
+        service_account_id: key.owner.account_id().map(ToString::to_string).unwrap_or_default(),
+        allowed_addresses: key.allowed_addresses.clone(),
+        suffix: key.suffix.clone(),
         prefix: key.prefix.clone(),
         key: text.map(|text| text.expose().to_owned()).unwrap_or_default(),
         scopes: key.scopes.clone(),
@@ -273,16 +286,18 @@ pub(crate) fn api_key(key: &ApiKey, text: Option<&KeyText>) -> pb::ApiKey {
 
 pub(crate) fn verified(verified: Verified) -> pb::VerifyApiKeyResponse {
     let Verified { key, owner, permissions } = verified;
+    let is_users = key.owner.user_id().is_some();
     pb::VerifyApiKeyResponse {
         api_key_id: key.id.into(),
-        user_id: key.user_id.into(),
+        user_id: if is_users { key.owner.id().to_owned() } else { String::new() },
+        owner_subject: if is_users { String::new() } else { owner.subject.full() },
         name: key.name,
         roles: owner.roles,
         permissions,
         expire_time: key.expires_at.map(Timestamp::to_proto),
         organization_id: owner.organization_id,
         groups: owner.groups,
-        allowed_addresses: Vec::new(),
+        allowed_addresses: key.allowed_addresses,
     }
 }
 
@@ -299,6 +314,7 @@ pub(crate) fn access_state(
         revoked_session_ids: snapshot.revoked,
         resources: resources.clone().into_iter().collect(),
         revoked_token_ids: snapshot.revoked_tokens,
+        stopped_subjects: snapshot.stopped,
         ..pb::AccessState::default()
     }
 }

@@ -12,10 +12,15 @@ pub(crate) mod consents;
 pub(crate) mod devices;
 pub(crate) mod jwks;
 pub(crate) mod keys;
+pub(crate) mod directory;
+pub(crate) mod groups;
+pub(crate) mod organizations;
 pub(crate) mod permissions;
 pub(crate) mod principals;
 pub(crate) mod redirects;
 pub(crate) mod requests;
+pub(crate) mod roles;
+pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod users;
 
@@ -24,6 +29,9 @@ use lightning_mesh::typed_id;
 typed_id!(UserId, "A user's id.");
 typed_id!(SessionId, "A session's id.");
 typed_id!(ApiKeyId, "An API key's id.");
+typed_id!(RoleId, "The id of a role that is not built in.");
+typed_id!(GroupId, "A group's id.");
+typed_id!(ServiceAccountId, "A service account's id.");
 
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,4 +68,30 @@ pub(crate) fn is_line(text: &str, least: usize, most: usize) -> bool {
     text.len() <= 4 * most
         && (least..=most).contains(&text.chars().count())
         && !text.chars().any(char::is_control)
+}
+
+/// What [`is_name`] asks for.
+pub(crate) const NAME_RULE: &str =
+    "must have 1 to 63 characters of a-z 0-9 - and begin with a letter";
+/// The longest description, in characters.
+pub(crate) const MAX_DESCRIPTION: usize = 500;
+/// What descriptions must be.
+pub(crate) const DESCRIPTION_RULE: &str =
+    "must have at most 500 characters and no control characters";
+
+/// Whether a text can be the name of a role, a group, an account or an organisation. They stand in
+/// tokens, policies and lists, so the alphabet is one that needs no quoting anywhere.
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+        })
+}
+
+/// A list of names, each once and sorted.
+pub(crate) fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names.dedup();
+    names
 }

@@ -97,16 +97,20 @@ pub enum Error {
     #[error("the password {0}")]
     PasswordWeak(Weakness),
     /// No role has this name.
-    #[error("no role is called {role:?}; the roles are {}", role_names())]
+    #[error(
+        "no role is called {role:?}; besides those of the organisation there are {}", role_names()
+    )]
     RoleUnknown {
         /// The name.
         role: String,
     },
     /// It is the last admin.
-    #[error("this is the last admin who can log in; make another user admin first")]
+    #[error(
+        "this is the last admin of the organisation who can log in; make another user admin first"
+    )]
     LastAdmin,
     /// The etag is stale, or somebody else was faster.
-    #[error("the user changed since it was read")]
+    #[error("it changed since it was read")]
     EtagMismatch,
     /// The code or refresh token is not good.
     #[error(
@@ -153,7 +157,7 @@ pub enum Error {
     #[error("{}", first_of(.0))]
     ApiKeyInvalid(Vec<Violation>),
     /// The user has as many API keys as one may have.
-    #[error("a user may have at most {limit} API keys; delete one first")]
+    #[error("an owner may have at most {limit} API keys; delete one first")]
     TooManyApiKeys {
         /// How many.
         limit: i64,
@@ -188,6 +192,102 @@ pub enum Error {
     /// Nothing can be fetched.
     #[error("the client for outgoing requests cannot be made")]
     Egress(#[source] reqwest::Error),
+    /// The caller belongs to no organisation.
+    #[error("this is for members of an organisation")]
+    NoOrganization,
+    /// No organisation has this id, or it is not the caller's to see.
+    #[error("no organisation has the id {id:?}")]
+    OrganizationNotFound {
+        /// The id.
+        id: String,
+    },
+    /// The id is taken.
+    #[error("an organisation with the id {id:?} exists")]
+    OrganizationExists {
+        /// The id.
+        id: String,
+    },
+    /// Somebody is in it.
+    #[error("the organisation {id:?} {what}, so it cannot be deleted")]
+    OrganizationInUse {
+        /// The id.
+        id: String,
+        /// Why not.
+        what: String,
+    },
+    /// The organisation has no such role.
+    #[error("no role is called {name:?}")]
+    RoleNotFound {
+        /// The name.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("a role called {name:?} exists")]
+    RoleExists {
+        /// The name.
+        name: String,
+    },
+    /// Somebody has the role.
+    #[error("the role {name:?} is used by {by}; take it from them first")]
+    RoleInUse {
+        /// The name.
+        name: String,
+        /// Who, at most 40.
+        by: String,
+    },
+    /// The role cannot be changed.
+    #[error("the role {name:?} is built in and stays as it is; make one that inherits it")]
+    RoleBuiltIn {
+        /// The name.
+        name: String,
+    },
+    /// The organisation has no such group.
+    #[error("no group has the id {id:?}")]
+    GroupNotFound {
+        /// The id.
+        id: String,
+    },
+    /// The name is taken.
+    #[error("a group called {name:?} exists")]
+    GroupExists {
+        /// The name.
+        name: String,
+    },
+    /// The organisation has no such service account.
+    #[error("no service account has the id {id:?}")]
+    ServiceAccountNotFound {
+        /// The id.
+        id: String,
+    },
+    /// The name or the agent is taken.
+    #[error("a service account {what} exists")]
+    ServiceAccountExists {
+        /// `with this name` or `of this agent`.
+        what: &'static str,
+    },
+    /// Nobody in the organisation is called so.
+    #[error("nobody is called {subject:?}; write user:, service-account: or agent: and the id")]
+    PrincipalNotFound {
+        /// What was asked for.
+        subject: String,
+    },
+    /// Whose agent it is cannot be found out.
+    #[error("the agents service cannot be asked whose agent it is; retry later")]
+    AgentsUnreachable(#[source] Box<Status>),
+    /// Fields of something are wrong.
+    #[error("{}", first_of(.0))]
+    FieldInvalid(Vec<Violation>),
+    /// There are as many as there may be.
+    #[error("there may be at most {limit} {what}; delete some first")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        limit: usize,
+    },
+    /// The audit trail takes no more events now.
+    #[error("the audit trail cannot be written now; retry later")]
+    AuditUnavailable,
     /// The idempotency key came with another request before.
     #[error("the request_id was used with another request")]
     RequestIdReused,
@@ -225,6 +325,8 @@ impl Error {
 
     pub(crate) fn client_field(field: &'static str, text: &str) -> Self {
         Self::ClientInvalid(vec![Violation { field, text: text.to_owned() }])
+    pub(crate) fn field(wrong: Violations) -> Self {
+        Self::FieldInvalid(wrong.0)
     }
 
     pub(crate) fn scope(refusal: ScopeRefusal) -> Self {
@@ -336,6 +438,54 @@ impl From<Error> for Fault {
                     None => fault,
                 }
             }
+            Error::NoOrganization => Self::denied(MeshReason::PermissionDenied).message(text),
+            Error::OrganizationNotFound { id } => Self::not_found(Reason::OrganizationNotFound)
+                .message(text)
+                .with("organization_id", id),
+            Error::OrganizationExists { id } => Self::already_exists(Reason::OrganizationExists)
+                .message(text)
+                .with("organization_id", id),
+            Error::OrganizationInUse { id, .. } => Self::precondition(Reason::OrganizationInUse)
+                .message(text)
+                .with("organization_id", id),
+            Error::RoleNotFound { name } => {
+                Self::not_found(Reason::RoleNotFound).message(text).with("role", name)
+            }
+            Error::RoleExists { name } => {
+                Self::already_exists(Reason::RoleExists).message(text).with("role", name)
+            }
+            Error::RoleInUse { name, by } => Self::precondition(Reason::RoleInUse)
+                .message(text)
+                .with("role", name)
+                .with("used_by", by),
+            Error::RoleBuiltIn { name } => {
+                Self::precondition(Reason::RoleBuiltIn).message(text).with("role", name)
+            }
+            Error::GroupNotFound { id } => {
+                Self::not_found(Reason::GroupNotFound).message(text).with("group_id", id)
+            }
+            Error::GroupExists { name } => {
+                Self::already_exists(Reason::GroupExists).message(text).with("group", name)
+            }
+            Error::ServiceAccountNotFound { id } => Self::not_found(Reason::ServiceAccountNotFound)
+                .message(text)
+                .with("service_account_id", id),
+            Error::ServiceAccountExists { .. } => {
+                Self::already_exists(Reason::ServiceAccountExists).message(text)
+            }
+            Error::PrincipalNotFound { subject } => {
+                Self::not_found(Reason::PrincipalNotFound).message(text).with("principal", subject)
+            }
+            Error::FieldInvalid(wrong) => {
+                fields(Self::invalid(Reason::FieldInvalid).message(text), wrong)
+            }
+            Error::TooMany { .. } => Self::exhausted(MeshReason::LimitExceeded).message(text),
+            Error::AgentsUnreachable(source) => {
+                Self::unavailable(MeshReason::PeerUnavailable).message(text).source(*source)
+            }
+            Error::AuditUnavailable => Self::unavailable(MeshReason::StorageUnavailable)
+                .message(text)
+                .retry_after(Duration::from_secs(1)),
             Error::RequestIdReused => Self::idempotency_key_reused(),
             Error::Store(source) => of_store(source),
             Error::Config { .. }

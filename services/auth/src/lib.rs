@@ -11,6 +11,11 @@ use lightning_mesh::{Context, Service, clock::Clock, config::Secret};
 use lightning_proto::auth::v1::{
     access_service_server::AccessServiceServer, api_key_service_server::ApiKeyServiceServer,
     auth_service_server::AuthServiceServer, client_service_server::ClientServiceServer,
+    audit_service_server::AuditServiceServer, auth_service_server::AuthServiceServer,
+    group_service_server::GroupServiceServer,
+    organization_service_server::OrganizationServiceServer,
+    principal_service_server::PrincipalServiceServer, role_service_server::RoleServiceServer,
+    service_account_service_server::ServiceAccountServiceServer,
     session_service_server::SessionServiceServer, user_service_server::UserServiceServer,
 };
 use lightning_store::Settings;
@@ -40,7 +45,7 @@ pub use passwords::Weakness;
 pub use secrets::SealBroken;
 pub use signing::KeyError;
 
-use crate::{api::Api, logic::Auth, store::Store};
+use crate::{api::Api, audit::Audit, logic::Auth, store::Store};
 
 /// How often the access state is read when other instances may change it, and when none can.
 const SHARED: Duration = Duration::from_secs(1);
@@ -53,8 +58,11 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
     let clock = context.clock().clone();
     let every = if store.url.is_some() { SHARED } else { ALONE };
     let store = Store::open(store).await?;
-    let auth = Arc::new(Auth::open(config, store, clock.clone(), context.data_dir()).await?);
     let shutdown = context.shutdown().clone();
+    let agents = context.peers().channel("agents");
+    let audit = Audit::open(store.clone(), clock.clone(), shutdown.clone()).await?;
+    let opening = Auth::open(config, store, clock.clone(), context.data_dir(), agents, audit);
+    let auth = Arc::new(opening.await?);
     auth.keep_up(every, shutdown.clone());
     auth.deliver_logouts(shutdown.clone());
     let http = oidc::router(auth.clone());
@@ -63,8 +71,14 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
     Ok(Service::new("auth")
         .grpc(AccessServiceServer::new(api.clone()))
         .grpc(ApiKeyServiceServer::new(api.clone()))
+        .grpc(AuditServiceServer::new(api.clone()))
         .grpc(AuthServiceServer::new(api.clone()))
         .grpc(ClientServiceServer::new(api.clone()))
+        .grpc(GroupServiceServer::new(api.clone()))
+        .grpc(OrganizationServiceServer::new(api.clone()))
+        .grpc(PrincipalServiceServer::new(api.clone()))
+        .grpc(RoleServiceServer::new(api.clone()))
+        .grpc(ServiceAccountServiceServer::new(api.clone()))
         .grpc(SessionServiceServer::new(api.clone()))
         .grpc(UserServiceServer::new(api))
         .http(oidc::PREFIX, http)
@@ -83,6 +97,8 @@ pub struct NewUser {
     pub password: Secret,
     /// The roles, by name; `viewer` if empty. The first user is admin, whatever stands here.
     pub roles: Vec<String>,
+    /// The organisation; `default` if none is named. It must exist.
+    pub organization: Option<String>,
 }
 
 /// Creates a user in the database directly, while no server runs. Fails with [`Error::Running`] if one

@@ -16,6 +16,9 @@ use std::{
 use lightning_mesh::{
     clock::Clock,
     identity::{Caller, dpop::ReplayCache},
+    channel::Channel,
+    clock::Clock,
+    identity::{Caller, DEFAULT_ORGANIZATION},
     shutdown::Shutdown,
     task,
 };
@@ -23,12 +26,9 @@ use lightning_mesh::{
 use crate::{
     Config, Error,
     access::Access,
+    audit::Audit,
     contract,
-    domain::{
-        permissions::{self, Role},
-        sessions::Lifetime,
-        users::User,
-    },
+    domain::{permissions, sessions::Lifetime, users::User},
     lockout::Lockout,
     passwords::Passwords,
     secrets::Seal,
@@ -43,6 +43,9 @@ pub(crate) mod client_auth;
 pub(crate) mod clients;
 pub(crate) mod consents;
 pub(crate) mod devices;
+pub(crate) mod audit;
+pub(crate) mod clients;
+pub(crate) mod directory;
 pub(crate) mod grants;
 pub(crate) mod hints;
 pub(crate) mod introspection;
@@ -51,7 +54,13 @@ mod logouts;
 pub(crate) mod principals;
 pub(crate) mod registration;
 pub(crate) mod requests;
+pub(crate) mod groups;
+pub(crate) mod organizations;
+pub(crate) mod principals;
+pub(crate) mod roles;
+pub(crate) mod service_accounts;
 pub(crate) mod sessions;
+pub(crate) mod stopping;
 pub(crate) mod users;
 
 /// How often old rows are deleted.
@@ -67,6 +76,10 @@ pub(crate) struct Auth {
     signing: Arc<Signing>,
     seal: Seal,
     access: Access,
+    /// The way to the agents service, which knows whose an agent is.
+    agents: Channel,
+    /// The audit trail.
+    audit: Audit,
     tally: Tally,
     clients: clients::Clients,
     /// Proofs of possession that were seen at the token endpoint.
@@ -91,6 +104,8 @@ impl Auth {
         store: Store,
         clock: Clock,
         data_dir: &Path,
+        agents: Channel,
+        audit: Audit,
     ) -> Result<Self, Error> {
         let now = clock.now();
         let (signing, seal) = keys::open(&config, &store, &clock, data_dir).await?;
@@ -111,6 +126,8 @@ impl Auth {
             signing,
             seal,
             access,
+            agents,
+            audit,
             tally,
             clients,
             proofs,
@@ -147,6 +164,8 @@ impl Auth {
                 "login_failures_total".to_owned(),
                 self.tally.login_failures.load(Ordering::Relaxed) as f64,
             ),
+            ("audit_events_total".to_owned(), self.audit.kept() as f64),
+            ("audit_events_dropped_total".to_owned(), self.audit.dropped() as f64),
         ]
     }
 
@@ -170,6 +189,10 @@ impl Auth {
                     if let Err(error) = auth.store.forget(forgotten, unused).await {
                         tracing::warn!(error = %error, "old rows cannot be deleted");
                     }
+                    let kept_since = forgotten.before(auth.config.audit_retention);
+                    if let Err(error) = auth.store.forget_events(kept_since).await {
+                        tracing::warn!(error = %error, "old audit events cannot be deleted");
+                    }
                 }
             }
         });
@@ -188,29 +211,50 @@ impl Auth {
     }
 }
 
-/// The scopes that a credential made by this caller gets: those asked for, which the caller must hold,
-/// or all that the caller has. A caller who is narrower than its user passes on no more than it has.
-fn scopes_for(caller: &Caller, user: &User, asked: &[String]) -> Result<Vec<String>, Error> {
-    let contract = contract::permissions();
-    if !asked.is_empty() {
-        return permissions::check_scopes(asked, &caller.permissions, contract)
-            .map_err(Error::scope);
+impl Auth {
+    /// The scopes that a credential made by this caller gets: those asked for, which the caller must
+    /// hold, or all that the caller has. A caller who is narrower than its user passes on no more than
+    /// it has.
+    async fn scopes_for(
+        &self,
+        caller: &Caller,
+        user: &User,
+        asked: &[String],
+    ) -> Result<Vec<String>, Error> {
+        if !asked.is_empty() {
+            return check_scopes(&user.organization_id, asked, &caller.permissions);
+        }
+        let all = self.principal_of(user).await?.permissions;
+        let is_whole = permissions::missing(&caller.permissions, &all).is_none();
+        Ok(if is_whole { Vec::new() } else { caller.permissions.clone() })
     }
-    let all = permissions::granted(&user.roles, &[], contract);
-    let is_whole =
-        all.iter().all(|permission| permissions::allows(&caller.permissions, permission));
-    Ok(if is_whole { Vec::new() } else { caller.permissions.clone() })
 }
 
-/// Fails unless the caller holds all that the roles hold: nobody gives what they do not have.
-fn may_grant(caller: &Caller, roles: &[Role]) -> Result<(), Error> {
-    let granted = permissions::granted(roles, &[], contract::permissions());
-    match granted
-        .into_iter()
-        .find(|permission| !permissions::allows(&caller.permissions, permission))
-    {
-        Some(permission) => Err(Error::Denied { permission }),
+/// Scopes or permissions of a role, which must name something that can be held in the organisation and
+/// nothing that the one who gives them does not hold. Sorted.
+fn check_scopes(
+    organization: &str,
+    asked: &[String],
+    held: &[String],
+) -> Result<Vec<String>, Error> {
+    let holdable =
+        permissions::holdable(contract::permissions(), organization == DEFAULT_ORGANIZATION);
+    permissions::check_scopes(asked, held, &holdable).map_err(Error::scope)
+}
+
+/// Fails unless the caller holds all of these: nobody gives, takes or changes what they do not have.
+fn must_hold(caller: &Caller, wanted: &[String]) -> Result<(), Error> {
+    match permissions::missing(&caller.permissions, wanted) {
+        Some(permission) => Err(Error::Denied { permission: permission.clone() }),
         None => Ok(()),
+    }
+}
+
+/// The organisation of a caller, whose things alone they see.
+fn organization_of(caller: &Caller) -> Result<&str, Error> {
+    match caller.organization_id.as_str() {
+        "" => Err(Error::NoOrganization),
+        id => Ok(id),
     }
 }
 

@@ -23,6 +23,9 @@ mod keys;
 mod logouts;
 mod requests;
 mod revocations;
+pub(crate) mod audit;
+mod codes;
+mod directory;
 mod schema;
 mod schema_browser;
 mod sessions;
@@ -32,6 +35,11 @@ pub(crate) use access::Snapshot;
 pub(crate) use keys::KeyRow;
 pub(crate) use logouts::Notice;
 pub(crate) use requests::{Kind, Waiting};
+pub(crate) use api_keys::Which;
+pub(crate) use directory::{
+    Wrote, changes,
+    stopped::{self, Stopped},
+};
 pub(crate) use users::Changed;
 
 /// Which part of a list to read.
@@ -45,6 +53,25 @@ pub(crate) struct Slice {
     pub(crate) limit: i64,
 }
 
+// === impl Slice ===
+
+impl Slice {
+    /// The same part of a list that is in memory.
+    pub(crate) fn cut<T>(&self, mut all: Vec<T>, key: impl Fn(&T) -> (i64, String)) -> Vec<T> {
+        all.sort_by_cached_key(&key);
+        if self.newest_first {
+            all.reverse();
+        }
+        let is_later = |item: &T| match &self.after {
+            Some(after) if self.newest_first => key(item) < *after,
+            Some(after) => key(item) > *after,
+            None => true,
+        };
+        let limit = usize::try_from(self.limit).unwrap_or_default();
+        all.into_iter().filter(is_later).take(limit).collect()
+    }
+}
+
 /// The database of auth. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Store(Database);
@@ -56,6 +83,9 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "clients", sql: schema::CLIENTS },
     Migration { version: 5, name: "signing_keys", sql: schema::SIGNING_KEYS },
     Migration { version: 6, name: "browser_sessions", sql: schema_browser::PAGES },
+    Migration { version: 6, name: "directory", sql: directory::TABLES },
+    Migration { version: 7, name: "keys_of_service_accounts", sql: api_keys::TABLE },
+    Migration { version: 8, name: "audit", sql: audit::TABLES },
 ];
 
 const BUMP: &str = "UPDATE access SET revision = revision + 1 WHERE id = 1";

@@ -11,17 +11,29 @@ mod access;
 #[path = "it/api_keys.rs"]
 mod api_keys;
 #[cfg(test)]
+#[path = "it/audit.rs"]
+mod audit;
+#[cfg(test)]
 #[path = "it/canary.rs"]
 mod canary;
 #[cfg(test)]
 #[path = "it/codes.rs"]
 mod codes;
 #[cfg(test)]
+#[path = "it/directory.rs"]
+mod directory;
+#[cfg(test)]
 #[path = "it/logins.rs"]
 mod logins;
 #[cfg(test)]
+#[path = "it/organizations.rs"]
+mod organizations;
+#[cfg(test)]
 #[path = "it/scaled.rs"]
 mod scaled;
+#[cfg(test)]
+#[path = "it/stopping.rs"]
+mod stopping;
 #[cfg(test)]
 #[path = "it/users.rs"]
 mod users;

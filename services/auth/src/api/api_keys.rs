@@ -9,7 +9,11 @@ use super::{Api, unkept};
 use crate::{
     Error,
     convert::{self, List},
+    store::Which,
 };
+
+/// What keys can be filtered by.
+const KEY_FIELDS: [&str; 3] = ["user_id", "name", "service_account_id"];
 
 #[tonic::async_trait]
 impl ApiKeyService for Api {
@@ -19,9 +23,13 @@ impl ApiKeyService for Api {
     ) -> Result<Response<pb::ListApiKeysResponse>, Status> {
         let (caller, request) = Caller::split(request)?;
         let pb::ListApiKeysRequest { page_size, page_token, filter, order_by } = request;
-        let list = List::parse(page_size, &page_token, &order_by, &filter, &["user_id", "name"])?;
-        let (user, name) = (list.filter.get("user_id"), list.filter.get("name"));
-        let mut keys = self.auth.api_keys(&caller, &list.slice(), user, name).await?;
+        let list = List::parse(page_size, &page_token, &order_by, &filter, &KEY_FIELDS)?;
+        let which = Which {
+            user: list.filter.get("user_id"),
+            account: list.filter.get("service_account_id"),
+            name: list.filter.get("name"),
+        };
+        let mut keys = self.auth.api_keys(&caller, &list.slice(), &which).await?;
         let next_page_token =
             list.cut(&mut keys, |key| (key.created_at.as_micros(), key.id.to_string()));
         let api_keys = keys.iter().map(|key| convert::api_key(key, None)).collect();

@@ -13,8 +13,8 @@ impl UserService for Api {
         &self,
         request: Request<pb::GetUserRequest>,
     ) -> Result<Response<pb::User>, Status> {
-        let (_, request) = Caller::split(request)?;
-        let user = self.auth.user(&request.id).await?;
+        let (caller, request) = Caller::split(request)?;
+        let user = self.auth.user_in(&caller, &request.id).await?;
         Ok(Response::new(convert::user(user)))
     }
 
@@ -22,11 +22,11 @@ impl UserService for Api {
         &self,
         request: Request<pb::ListUsersRequest>,
     ) -> Result<Response<pb::ListUsersResponse>, Status> {
-        let (_, pb::ListUsersRequest { page_size, page_token, filter, order_by }) =
+        let (caller, pb::ListUsersRequest { page_size, page_token, filter, order_by }) =
             Caller::split(request)?;
         let list = List::parse(page_size, &page_token, &order_by, &filter, &["username", "email"])?;
         let (username, email) = (list.filter.get("username"), list.filter.get("email"));
-        let mut users = self.auth.users(&list.slice(), username, email).await?;
+        let mut users = self.auth.users(&caller, &list.slice(), username, email).await?;
         let next_page_token =
             list.cut(&mut users, |user| (user.created_at.as_micros(), user.id.to_string()));
         let users = users.into_iter().map(convert::user).collect();

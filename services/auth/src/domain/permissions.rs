@@ -1,27 +1,36 @@
-//! Permissions, patterns of them, and the four roles.
+//! Permissions, patterns of them, and the four built-in roles.
 //!
 //! A permission has two parts, `agents.write`; a pattern may have `*` for either part or for the whole.
 //! A role holds exactly the permissions of the contract that its rule takes, written out one by one, so
-//! that a token says all that it allows; only the admin holds `*`. What someone may do is never more
-//! than the intersection of their roles and the scopes of their credential.
+//! that a token says all that it allows; only the admin of the operator's organisation holds `*`. The
+//! areas of the operator are in no role of another organisation, whatever a pattern there says. What
+//! someone may do is never more than the intersection of their roles and the scopes of their credential.
 
 use std::collections::BTreeSet;
 
 /// The built-in roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// May do everything.
+    /// May do everything; outside of the operator's organisation everything but the operator's.
     Admin,
-    /// Everything except `auth.*` and `gateway.*`, which belong to those who run the mesh.
+    /// Everything except who may do what and how the mesh is run (`auth.*`, `gateway.*` and so on).
     Developer,
-    /// Reads everything except `auth.read`; invokes, executes and infers.
+    /// Reads everything but that; invokes, executes and infers.
     Analyst,
-    /// Reads everything except `auth.read`.
+    /// Reads everything but that.
     Viewer,
 }
 
 /// Every role, the mightiest first.
 pub(crate) const ROLES: [Role; 4] = [Role::Admin, Role::Developer, Role::Analyst, Role::Viewer];
+
+/// Areas that only admins hold unless a role names them: who may do what, and how the mesh is run.
+const GUARDED: [&str; 7] =
+    ["audit", "auth", "clients", "gateway", "keys", "organizations", "policies"];
+
+/// Areas that concern the whole installation, so that nobody outside of the operator's organisation
+/// holds anything of them.
+const OPERATOR: [&str; 4] = ["gateway", "keys", "monitoring", "organizations"];
 
 /// The most scopes that a credential may name.
 pub(crate) const MAX_SCOPES: usize = 100;
@@ -68,34 +77,62 @@ impl Role {
         ROLES.into_iter().find(|role| role.name() == name)
     }
 
-    /// What the role holds, out of the permissions of the contract.
-    pub(crate) fn permissions(self, contract: &[String]) -> Vec<String> {
-        if self == Self::Admin {
+    /// What the role holds, out of the permissions of the contract. `operator`: in the organisation
+    /// that runs the mesh.
+    pub(crate) fn permissions(self, contract: &[String], operator: bool) -> Vec<String> {
+        if self == Self::Admin && operator {
             return vec!["*".to_owned()];
         }
-        contract.iter().filter(|name| self.holds(name)).cloned().collect()
+        let holds = |name: &&String| self.holds(name) && (operator || !is_operators(name));
+        contract.iter().filter(holds).cloned().collect()
     }
 
     fn holds(self, permission: &str) -> bool {
         let (area, verb) = permission.split_once('.').unwrap_or((permission, ""));
-        let reads = verb == "read" && area != "auth";
+        let is_guarded = GUARDED.contains(&area);
+        let reads = verb == "read" && !is_guarded;
         match self {
             Self::Admin => true,
-            Self::Developer => !matches!(area, "auth" | "gateway"),
+            Self::Developer => !is_guarded,
             Self::Analyst => {
-                reads || area == "account" || matches!(verb, "invoke" | "execute" | "infer")
+                let runs = matches!(verb, "invoke" | "execute" | "infer");
+                reads || area == "account" || (runs && !is_guarded)
             }
             Self::Viewer => reads || area == "account",
         }
     }
 }
 
-/// What somebody with these roles may do under these scopes; no scopes means no restriction.
-pub(crate) fn granted(roles: &[Role], scopes: &[String], contract: &[String]) -> Vec<String> {
-    let held: BTreeSet<String> = roles.iter().flat_map(|role| role.permissions(contract)).collect();
-    let held: Vec<String> =
-        if held.contains("*") { vec!["*".to_owned()] } else { held.into_iter().collect() };
-    if scopes.is_empty() { held } else { intersection(&held, scopes) }
+impl From<Role> for String {
+    fn from(role: Role) -> Self {
+        role.name().to_owned()
+    }
+}
+
+/// Whether a permission concerns the whole installation.
+pub(crate) fn is_operators(permission: &str) -> bool {
+    permission.split_once('.').is_some_and(|(area, _)| OPERATOR.contains(&area))
+}
+
+/// The permissions of the contract that can be held in an organisation at all.
+pub(crate) fn holdable(contract: &[String], operator: bool) -> Vec<String> {
+    contract.iter().filter(|name| operator || !is_operators(name)).cloned().collect()
+}
+
+/// The permissions that patterns come to, one by one.
+pub(crate) fn expanded<'a>(
+    patterns: &[String],
+    holdable: &'a [String],
+) -> impl Iterator<Item = &'a String> {
+    let patterns: Vec<Pattern> = patterns.iter().filter_map(|text| Pattern::parse(text)).collect();
+    holdable
+        .iter()
+        .filter(move |name| patterns.iter().any(|pattern| pattern.covers_name(name)))
+}
+
+/// The first permission of `wanted`, one by one or a pattern, that `held` does not allow entirely.
+pub(crate) fn missing<'a>(held: &[String], wanted: &'a [String]) -> Option<&'a String> {
+    wanted.iter().find(|permission| !allows(held, permission))
 }
 
 /// What is left of `held` under these scopes; no scopes means no restriction.

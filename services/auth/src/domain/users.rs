@@ -2,7 +2,7 @@
 
 use lightning_mesh::clock::Timestamp;
 
-use super::{UserId, Violations, is_line, permissions::Role};
+use super::{UserId, Violations, is_line, permissions::Role, roles::MAX_NAMED, sorted};
 
 /// The longest user name, in characters.
 const MAX_USERNAME: usize = 64;
@@ -22,7 +22,8 @@ pub(crate) struct User {
     /// As given; empty if there is none. Unique without regard to case.
     pub(crate) email: String,
     pub(crate) display_name: String,
-    pub(crate) roles: Vec<Role>,
+    /// The names of the roles given to the user directly.
+    pub(crate) roles: Vec<String>,
     pub(crate) disabled: bool,
     /// Counts the changes, from 1.
     pub(crate) revision: i64,
@@ -36,8 +37,10 @@ pub(crate) struct Draft {
     pub(crate) username: String,
     pub(crate) email: String,
     pub(crate) display_name: String,
-    /// As asked for; which are given is decided elsewhere.
-    pub(crate) roles: Vec<Role>,
+    /// The names as asked for; which are given is decided elsewhere.
+    pub(crate) roles: Vec<String>,
+    /// The organisation that was asked for, if any.
+    pub(crate) organization_id: Option<String>,
 }
 
 /// New values of a user; `None` leaves a field as it is.
@@ -46,7 +49,7 @@ pub(crate) struct Change {
     pub(crate) username: Option<String>,
     pub(crate) email: Option<String>,
     pub(crate) display_name: Option<String>,
-    pub(crate) roles: Option<Vec<Role>>,
+    pub(crate) roles: Option<Vec<String>>,
     pub(crate) disabled: Option<bool>,
 }
 
@@ -58,9 +61,10 @@ impl User {
         if self.display_name.is_empty() { &self.username } else { &self.display_name }
     }
 
-    /// Whether it is an admin who can log in.
+    /// Whether it is an admin who can log in: by a role of their own, since what comes through a group
+    /// can end with the group.
     pub(crate) fn is_acting_admin(&self) -> bool {
-        !self.disabled && self.roles.contains(&Role::Admin)
+        !self.disabled && self.roles.iter().any(|role| role == Role::Admin.name())
     }
 
     /// The user with the new values, one revision later. The user name cannot change: it stands in
@@ -73,6 +77,8 @@ impl User {
         }
         let some_role = change.roles.as_ref().is_none_or(|roles| !roles.is_empty());
         wrong.check(some_role, "user.roles", "must name at least one role");
+        let few = change.roles.as_ref().is_none_or(|roles| roles.len() <= MAX_NAMED);
+        wrong.check(few, "user.roles", "may name at most 20 roles");
         let email =
             change.email.map_or_else(|| self.email.clone(), |email| email.trim().to_owned());
         wrong.check(is_email(&email), "user.email", EMAIL_RULE);
@@ -107,7 +113,7 @@ impl Draft {
         username: &str,
         email: &str,
         display_name: &str,
-        roles: Vec<Role>,
+        roles: Vec<String>,
     ) -> Result<Self, Violations> {
         let mut wrong = Violations::default();
         let username = normal_username(username);
@@ -120,7 +126,9 @@ impl Draft {
         wrong.check(is_email(&email), "email", EMAIL_RULE);
         let display_name = display_name.trim().to_owned();
         wrong.check(is_line(&display_name, 0, MAX_DISPLAY_NAME), "display_name", DISPLAY_NAME_RULE);
-        wrong.finish(Self { username, email, display_name, roles: sorted(roles) })
+        wrong.check(roles.len() <= MAX_NAMED, "roles", "may name at most 20 roles");
+        let roles = sorted(roles);
+        wrong.finish(Self { username, email, display_name, roles, organization_id: None })
     }
 
     /// The user that becomes of it.
@@ -128,7 +136,7 @@ impl Draft {
         self,
         id: UserId,
         organization_id: String,
-        roles: Vec<Role>,
+        roles: Vec<impl Into<String>>,
         now: Timestamp,
     ) -> User {
         User {
@@ -137,21 +145,13 @@ impl Draft {
             username: self.username,
             email: self.email,
             display_name: self.display_name,
-            roles: sorted(roles),
+            roles: sorted(roles.into_iter().map(Into::into).collect()),
             disabled: false,
             revision: 1,
             created_at: now,
             updated_at: now,
         }
     }
-}
-
-/// The roles of these names, or the first name that is none.
-pub(crate) fn roles_of(names: &[String]) -> Result<Vec<Role>, String> {
-    let unknown = |name: &String| name.chars().take(100).collect::<String>();
-    let roles: Result<Vec<Role>, String> =
-        names.iter().map(|name| Role::parse(name).ok_or_else(|| unknown(name))).collect();
-    roles.map(sorted)
 }
 
 /// What a login name is looked up by: user names and addresses differ in the `@`.
@@ -192,12 +192,6 @@ fn is_email(text: &str) -> bool {
         && host.chars().all(is_plain)
         && !host.starts_with(['.', '-'])
         && !host.ends_with('.')
-}
-
-fn sorted(mut roles: Vec<Role>) -> Vec<Role> {
-    roles.sort();
-    roles.dedup();
-    roles
 }
 
 #[cfg(test)]

@@ -4,18 +4,20 @@ use lightning_mesh::{clock::Timestamp, idempotency::Key, identity::Caller, task}
 use lightning_store::{Once, Outcome};
 
 use super::{
-    Auth, scopes_for,
+    Auth, check_scopes,
+    directory::cut,
+    organization_of,
     sessions::{Visible, session_of, visible},
 };
 use crate::{
     Error,
     domain::{
-        ApiKeyId,
-        api_keys::{ApiKey, KeyText},
+        ApiKeyId, UserId,
+        api_keys::{ApiKey, KeyText, Owner},
         permissions,
         principals::Principal,
     },
-    store::Slice,
+    store::{Slice, Which},
 };
 
 /// Microseconds of a minute: how exactly the last use is kept.
@@ -26,7 +28,10 @@ const MINUTE: i64 = 60_000_000;
 pub(crate) struct Draft {
     pub(crate) name: String,
     pub(crate) scopes: Vec<String>,
+    pub(crate) allowed_addresses: Vec<String>,
     pub(crate) expires_at: Option<Timestamp>,
+    /// The service account that it shall belong to, if not to the caller.
+    pub(crate) account: Option<String>,
 }
 
 /// Whose key it is and what it may do.
@@ -37,8 +42,9 @@ pub(crate) struct Verified {
 }
 
 impl Auth {
-    /// Makes a key of the caller; answers what `answer` writes, now or when the same request came
-    /// before. It is kept sealed for a repetition, because the key stands in it.
+    /// Makes a key of the caller, or of a service account that may do no more than the caller; answers
+    /// what `answer` writes, now or when the same request came before. It is kept sealed for a
+    /// repetition, because the key stands in it.
     pub(crate) async fn create_api_key(
         &self,
         caller: &Caller,
@@ -46,16 +52,17 @@ impl Auth {
         repeat: Option<Key>,
         answer: impl FnOnce(&ApiKey, &KeyText) -> Vec<u8>,
     ) -> Result<Vec<u8>, Error> {
-        let (user_id, _) = session_of(caller)?;
-        let user = self.user(user_id.as_str()).await?;
-        let scopes = scopes_for(caller, &user, &draft.scopes)?;
+        let (owner, organization_id, scopes) = self.owner_of_new_key(caller, &draft).await?;
         let text = KeyText::generate();
         let key = ApiKey {
             id: ApiKeyId::generate(),
-            user_id,
+            organization_id,
+            owner,
             name: draft.name,
             prefix: text.prefix(),
+            suffix: text.suffix(),
             scopes,
+            allowed_addresses: draft.allowed_addresses,
             expires_at: draft.expires_at,
             used_at: None,
             created_at: self.clock.now(),
@@ -70,7 +77,14 @@ impl Auth {
         });
         match self.store.insert_api_key(&key, &text.hash(), once).await? {
             Outcome::Done(_) => {
-                tracing::info!(user_id = %key.user_id, api_key_id = %key.id, "API key created");
+                tracing::info!(owner_id = key.owner.id(), api_key_id = %key.id, "API key created");
+                let details = vec![
+                    ("name", key.name.clone()),
+                    ("owner_id", key.owner.id().to_owned()),
+                    ("scopes", key.scopes.join(" ")),
+                ];
+                let resource = ("api-key", key.id.as_str());
+                self.note(caller, "api_key.created", resource, details).await?;
                 Ok(plain)
             }
             Outcome::Replayed(sealed) => Ok(self.seal.open(&about.unwrap_or_default(), &sealed)?),
@@ -78,32 +92,61 @@ impl Auth {
         }
     }
 
-    /// Keys: the caller's own, or with `auth.read` everybody's.
+    /// Whose a new key is, and what it may do.
+    async fn owner_of_new_key(
+        &self,
+        caller: &Caller,
+        draft: &Draft,
+    ) -> Result<(Owner, String, Vec<String>), Error> {
+        // A key cannot make keys: it would outlive itself.
+        let (user_id, _) = session_of(caller)?;
+        let Some(account) = &draft.account else {
+            let user = self.user(user_id.as_str()).await?;
+            let scopes = self.scopes_for(caller, &user, &draft.scopes).await?;
+            return Ok((Owner::User(user_id), user.organization_id, scopes));
+        };
+        if !caller.permits("auth.write") {
+            return Err(Error::Denied { permission: "auth.write".to_owned() });
+        }
+        let account = self.account(caller, account)?;
+        let directory = self.access.directory();
+        self.may_speak_for(caller, &directory, &account)?;
+        let held = Self::rights_of_account(&directory, &account);
+        let scopes = check_scopes(&account.organization_id, &draft.scopes, &held)?;
+        Ok((Owner::Account(account.id), account.organization_id, scopes))
+    }
+
+    /// Keys: the caller's own, or with `auth.read` everybody's of the organisation.
     pub(crate) async fn api_keys(
         &self,
         caller: &Caller,
         slice: &Slice,
-        user: Option<&str>,
-        name: Option<&str>,
+        which: &Which<'_>,
     ) -> Result<Vec<ApiKey>, Error> {
-        match visible(caller, user) {
+        match visible(caller, which.user) {
             Visible::Nothing => Ok(Vec::new()),
-            Visible::Of(user) => self.store.api_keys_in(slice, user, name).await,
+            Visible::Of(user) => {
+                let which = Which { user, ..*which };
+                self.store.api_keys_in(slice, organization_of(caller)?, &which).await
+            }
         }
     }
 
-    /// Deletes a key: one's own, or with `auth.write` anybody's.
+    /// Deletes a key: one's own, or with `auth.write` anybody's of the organisation.
     pub(crate) async fn delete_api_key(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        let unknown = || Error::ApiKeyNotFound { id: id.chars().take(128).collect() };
+        let unknown = || Error::ApiKeyNotFound { id: cut(id) };
         let known = ApiKeyId::parse(id).map_err(|_| unknown())?;
         let key = self.store.api_key(&known).await?.ok_or_else(unknown)?;
-        let is_own = caller.user_id() == Some(key.user_id.as_str());
-        if !(is_own || caller.permits("auth.write")) || !self.store.delete_api_key(&key.id).await? {
+        let is_own = caller.user_id().is_some() && caller.user_id() == key.owner.user_id().map(UserId::as_str);
+        let is_here = caller.organization_id == key.organization_id;
+        let may = is_own || (is_here && caller.permits("auth.write"));
+        if !may || !self.store.delete_api_key(&key.id).await? {
             return Err(unknown());
         }
         self.access.changed().await;
         tracing::info!(api_key_id = %key.id, "API key deleted");
-        Ok(())
+        let details = vec![("name", key.name), ("owner_id", key.owner.id().to_owned())];
+        self.note(caller, "api_key.deleted", ("api-key", key.id.as_str()), details).await
     }
 
     /// Whose key a text is. One and the same error for everything that is not a good key.
@@ -114,10 +157,16 @@ impl Auth {
         if key.is_expired(now) {
             return Err(Error::ApiKeyRefused);
         }
-        let owner = match self.acting_user(&key.user_id).await {
-            Ok(user) => self.principal_of(&user).await?,
-            Err(Error::GrantInvalid) => return Err(Error::ApiKeyRefused),
-            Err(error) => return Err(error),
+        let owner = match &key.owner {
+            Owner::User(id) => match self.acting_user(id).await {
+                Ok(user) => self.principal_of(&user).await?,
+                Err(Error::GrantInvalid) => return Err(Error::ApiKeyRefused),
+                Err(error) => return Err(error),
+            },
+            Owner::Account(id) => self
+                .service_account(id.as_str())
+                .and_then(|account| self.principal_of_account(&account))
+                .ok_or(Error::ApiKeyRefused)?,
         };
         self.note_use(&key, now);
         let permissions = permissions::under(&owner.permissions, &key.scopes);

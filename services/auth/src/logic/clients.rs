@@ -103,12 +103,6 @@ impl Auth {
         Ok(Some(client))
     }
 
-    /// Whom a client acts as in its own name.
-    #[expect(clippy::unused_async, reason = "service accounts will be read from the database")]
-    pub(super) async fn principal_of_client(&self, client: &Client) -> Result<Principal, Error> {
-        Ok(client.principal())
-    }
-
     /// Keeps that a client which registered itself got a token: such clients stay.
     pub(super) fn note_client_use(&self, client: &Arc<Client>, now: Timestamp) {
         let day = Duration::from_hours(24);

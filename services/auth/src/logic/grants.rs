@@ -17,7 +17,7 @@ use lightning_mesh::{
 };
 
 use super::{
-    Auth, scopes_for,
+    Auth,
     sessions::{Tokens, session_of},
 };
 use crate::{
@@ -76,7 +76,7 @@ impl Auth {
         let (mut scopes, asked): (Vec<String>, Vec<String>) =
             demand.scopes.iter().cloned().partition(|scope| is_oidc_scope(scope));
         if !asked.is_empty() || client.first_party {
-            scopes.extend(scopes_for(caller, &user, &asked)?);
+            scopes.extend(self.scopes_for(caller, &user, &asked).await?);
         }
         let agreed = self.store.session(&session_id).await?.ok_or(Error::GrantInvalid)?;
         let terms = Terms { audiences: Vec::new(), jkt: None, ..agreed.terms };
@@ -164,7 +164,7 @@ impl Auth {
 
     /// The user, if they may act.
     pub(super) async fn acting_user(&self, id: &UserId) -> Result<User, Error> {
-        let user = self.store.user(id).await?.filter(|user| !user.disabled);
+        let user = self.store.user(id).await?.filter(|user| self.may_act(user));
         user.ok_or(Error::GrantInvalid)
     }
 

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use lightning_mesh::{clock::Timestamp, config::Secret, identity::Caller};
 
-use super::{Auth, is_local};
+use super::{Auth, is_local, organization_of};
 use crate::{
     Error,
     domain::{
@@ -112,7 +112,7 @@ impl Auth {
         let is_right = self.passwords.verify(password, hash).await?;
         let now = self.clock.now();
         match known.map(|known| known.user) {
-            Some(user) if is_right && !user.disabled => {
+            Some(user) if is_right && self.may_act(&user) => {
                 attempt.succeeded();
                 Ok(user)
             }
@@ -189,7 +189,7 @@ impl Auth {
         self.end(&session, self.clock.now()).await
     }
 
-    /// Sessions that are alive: the caller's own, or with `auth.read` everybody's.
+    /// Sessions that are alive: the caller's own, or with `auth.read` everybody's of the organisation.
     pub(crate) async fn sessions(
         &self,
         caller: &Caller,
@@ -198,11 +198,14 @@ impl Auth {
     ) -> Result<Vec<Session>, Error> {
         match visible(caller, user) {
             Visible::Nothing => Ok(Vec::new()),
-            Visible::Of(user) => self.store.sessions_in(slice, user, self.clock.now()).await,
+            Visible::Of(user) => {
+                let organization = organization_of(caller)?;
+                self.store.sessions_in(slice, organization, user, self.clock.now()).await
+            }
         }
     }
 
-    /// Ends a session: one's own, or with `auth.write` anybody's.
+    /// Ends a session: one's own, or with `auth.write` anybody's of the organisation.
     pub(crate) async fn delete_session(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let unknown = || Error::SessionNotFound { id: id.chars().take(128).collect() };
         let known = SessionId::parse(id).map_err(|_| unknown())?;
@@ -210,6 +213,9 @@ impl Auth {
         let now = self.clock.now();
         let is_own = caller.user_id() == Some(session.user_id.as_str());
         if !session.is_alive(now) || !(is_own || caller.permits("auth.write")) {
+            return Err(unknown());
+        }
+        if !is_own && self.user_in(caller, session.user_id.as_str()).await.is_err() {
             return Err(unknown());
         }
         self.end(&session.id, now).await

@@ -14,6 +14,8 @@ const MAX_REVOKED: i64 = 50_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) revision: i64,
+    /// The number of the directory.
+    pub(crate) directory: i64,
     /// How many users there are.
     pub(crate) users: i64,
     /// Sessions that ended after the time that was asked for.
@@ -22,9 +24,11 @@ pub(crate) struct Snapshot {
     pub(crate) revoked_tokens: Vec<String>,
     /// The public keys of access tokens; filled in by whoever has them.
     pub(crate) jwks: String,
+    /// Who may do nothing, out of the directory.
+    pub(crate) stopped: Vec<String>,
 }
 
-const REVISION: &str = "SELECT revision FROM access WHERE id = 1";
+const REVISION: &str = "SELECT revision, directory FROM access WHERE id = 1";
 
 const USERS: &str = "SELECT COUNT(*) AS users FROM users";
 
@@ -39,7 +43,7 @@ impl Store {
         since: Timestamp,
     ) -> Result<Snapshot, Error> {
         // The revision first: a change in between makes the next reading different, never this one stale.
-        let revision = self.revision().await?;
+        let (revision, directory) = self.revision().await?;
         let users = self.users().await?;
         let rows = self.0.query(REVOKED, params![since.as_micros(), MAX_REVOKED]).await?;
         if i64::try_from(rows.len()) == Ok(MAX_REVOKED) {
@@ -49,12 +53,22 @@ impl Store {
         revoked.sort();
         let revoked_tokens = self.revoked_tokens(now).await?;
         let jwks = String::new();
-        Ok(Snapshot { revision, users, revoked, revoked_tokens, jwks })
+        Ok(Snapshot {
+            revision,
+            directory,
+            users,
+            revoked,
+            revoked_tokens,
+            jwks,
+            stopped: Vec::new(),
+        })
     }
 
-    pub(crate) async fn revision(&self) -> Result<i64, Error> {
+    /// The revision, and the number of the directory.
+    async fn revision(&self) -> Result<(i64, i64), Error> {
         let row = self.0.query_opt(REVISION, params![]).await?;
-        Ok(row.ok_or(Error::Row { what: "access state" })?.integer("revision")?)
+        let row = row.ok_or(Error::Row { what: "access state" })?;
+        Ok((row.integer("revision")?, row.integer("directory")?))
     }
 
     /// How many users there are.

@@ -30,6 +30,7 @@ const NEWEST: &str = select!(
     "WHERE (create_time < $1 OR (create_time = $1 AND id < $2))
       AND (CAST($3 AS TEXT) IS NULL OR user_id = $3)
       AND end_time IS NULL AND expire_time > $4
+      AND user_id IN (SELECT id FROM users WHERE organization_id = $6)
      ORDER BY create_time DESC, id DESC LIMIT $5"
 );
 
@@ -37,6 +38,7 @@ const OLDEST: &str = select!(
     "WHERE (create_time > $1 OR (create_time = $1 AND id > $2))
       AND (CAST($3 AS TEXT) IS NULL OR user_id = $3)
       AND end_time IS NULL AND expire_time > $4
+      AND user_id IN (SELECT id FROM users WHERE organization_id = $6)
      ORDER BY create_time, id LIMIT $5"
 );
 
@@ -70,16 +72,18 @@ impl Store {
         row.as_ref().map(session_of).transpose()
     }
 
-    /// Sessions that are alive.
+    /// Sessions of an organisation's users that are alive.
     pub(crate) async fn sessions_in(
         &self,
         slice: &Slice,
+        organization: &str,
         user: Option<&str>,
         now: Timestamp,
     ) -> Result<Vec<Session>, Error> {
         let (time, id) = bounds(slice);
         let sql = if slice.newest_first { NEWEST } else { OLDEST };
-        let rows = self.0.query(sql, params![time, id, user, now.as_micros(), slice.limit]).await?;
+        let params = params![time, id, user, now.as_micros(), slice.limit, organization];
+        let rows = self.0.query(sql, params).await?;
         rows.iter().map(session_of).collect()
     }
 

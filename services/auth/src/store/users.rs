@@ -3,7 +3,7 @@
 use lightning_mesh::clock::Timestamp;
 use lightning_store::{Error as StoreError, Expect, Params, Row, params};
 
-use super::{Slice, Store, bounds, decisive, list, sessions, unlist};
+use super::{Slice, Store, bounds, decisive, directory, list, sessions, unlist};
 use crate::{
     Error,
     domain::{
@@ -26,8 +26,10 @@ pub(crate) enum Changed {
     Yes,
     /// Somebody else changed the user meanwhile.
     Stale,
-    /// No admin would be left.
+    /// No admin of the organisation would be left.
     LastAdmin,
+    /// The directory under which the roles were checked is another one by now.
+    Moved,
 }
 
 macro_rules! select {
@@ -49,6 +51,7 @@ const NEWEST: &str = select!(
     "WHERE (create_time < $1 OR (create_time = $1 AND id < $2))
       AND (CAST($3 AS TEXT) IS NULL OR username = $3)
       AND (CAST($4 AS TEXT) IS NULL OR email_key = $4)
+      AND organization_id = $6
      ORDER BY create_time DESC, id DESC LIMIT $5"
 );
 
@@ -56,6 +59,7 @@ const OLDEST: &str = select!(
     "WHERE (create_time > $1 OR (create_time = $1 AND id > $2))
       AND (CAST($3 AS TEXT) IS NULL OR username = $3)
       AND (CAST($4 AS TEXT) IS NULL OR email_key = $4)
+      AND organization_id = $6
      ORDER BY create_time, id LIMIT $5"
 );
 
@@ -65,8 +69,12 @@ const OLDEST: &str = select!(
 const ONLY_WITHOUT_USERS: &str =
     "UPDATE access SET revision = revision WHERE id = 1 AND NOT EXISTS (SELECT 1 FROM users)";
 
-const ONLY_WITH_ANOTHER_ADMIN: &str = "UPDATE access SET revision = revision WHERE id = 1
-    AND EXISTS (SELECT 1 FROM users WHERE acting_admin = 1 AND id <> $1)";
+// Also holds for somebody who is no admin now. Comes before the change.
+pub(super) const ONLY_WITH_ANOTHER_ADMIN: &str =
+    "UPDATE access SET revision = revision WHERE id = 1
+    AND (EXISTS (SELECT 1 FROM users WHERE acting_admin = 1 AND organization_id = $2 AND id <> $1
+            AND NOT EXISTS (SELECT 1 FROM stopped_subjects WHERE subject = 'user:' || users.id))
+        OR NOT EXISTS (SELECT 1 FROM users WHERE id = $1 AND acting_admin = 1))";
 
 const INSERT: &str =
     "INSERT INTO users (id, username, email, email_key, display_name, roles, acting_admin,
@@ -76,6 +84,9 @@ const INSERT: &str =
 const UPDATE: &str = "UPDATE users SET email = $2, email_key = $3, display_name = $4, roles = $5,
         acting_admin = $6, disabled = $7, revision = $8, update_time = $9
     WHERE id = $1 AND revision = $8 - 1";
+
+const WITH_ROLE: &str = "SELECT username FROM users WHERE organization_id = $1 AND roles LIKE $2
+    ORDER BY username LIMIT $3";
 
 impl Store {
     pub(crate) async fn user(&self, id: &UserId) -> Result<Option<User>, Error> {
@@ -99,6 +110,7 @@ impl Store {
     pub(crate) async fn users_in(
         &self,
         slice: &Slice,
+        organization: &str,
         username: Option<&str>,
         email: Option<&str>,
     ) -> Result<Vec<User>, Error> {
@@ -109,7 +121,8 @@ impl Store {
             id,
             username.map(str::to_lowercase),
             email.map(users::email_key),
-            slice.limit
+            slice.limit,
+            organization,
         ];
         let rows = self.0.query(sql, params).await?;
         rows.iter().map(user_of).collect()
@@ -131,28 +144,61 @@ impl Store {
         }
     }
 
-    pub(crate) async fn insert_user(&self, user: &User, password_hash: &str) -> Result<(), Error> {
-        let batch = decisive().then(INSERT, insert_params(user, password_hash));
-        self.0.write(batch).await.map_err(conflict)?;
-        Ok(())
+    /// Keeps a user whose roles were checked against the directory with this number. False if it is
+    /// another one by now.
+    pub(crate) async fn insert_user(
+        &self,
+        user: &User,
+        password_hash: &str,
+        number: i64,
+    ) -> Result<bool, Error> {
+        let batch = directory::under(number).then(INSERT, insert_params(user, password_hash));
+        match self.0.write(batch).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Unexpected { .. }) => Ok(false),
+            Err(error) => Err(conflict(error)),
+        }
     }
 
-    /// Keeps a user as changed. A disabled one loses all sessions.
-    pub(crate) async fn update_user(&self, user: &User, now: Timestamp) -> Result<Changed, Error> {
-        let mut batch = decisive().then_expect(UPDATE, update_params(user), Expect::Rows(1));
-        if !user.is_acting_admin() {
-            let id = params![user.id.as_str()];
-            batch = batch.then_expect(ONLY_WITH_ANOTHER_ADMIN, id, Expect::Rows(1));
+    /// Keeps a user as changed, whose roles were checked against the directory with this number. A
+    /// disabled one loses all sessions.
+    pub(crate) async fn update_user(
+        &self,
+        user: &User,
+        number: i64,
+        now: Timestamp,
+    ) -> Result<Changed, Error> {
+        let mut batch = directory::under(number);
+        let must_leave_an_admin = !user.is_acting_admin();
+        if must_leave_an_admin {
+            let who = params![user.id.as_str(), &user.organization_id];
+            batch = batch.then_expect(ONLY_WITH_ANOTHER_ADMIN, who, Expect::Rows(1));
         }
+        batch = batch.then_expect(UPDATE, update_params(user), Expect::Rows(1));
         if user.disabled {
             batch = batch.then(sessions::END_OF_USER, params![user.id.as_str(), now.as_micros()]);
         }
         match self.0.write(batch).await {
             Ok(_) => Ok(Changed::Yes),
-            Err(StoreError::Unexpected { statement: 1, .. }) => Ok(Changed::Stale),
-            Err(StoreError::Unexpected { .. }) => Ok(Changed::LastAdmin),
+            Err(StoreError::Unexpected { statement: 0, .. }) => Ok(Changed::Moved),
+            Err(StoreError::Unexpected { statement: 1, .. }) if must_leave_an_admin => {
+                Ok(Changed::LastAdmin)
+            }
+            Err(StoreError::Unexpected { .. }) => Ok(Changed::Stale),
             Err(error) => Err(conflict(error)),
         }
+    }
+
+    /// The names of users who have a role directly, at most `most`.
+    pub(crate) async fn users_with_role(
+        &self,
+        organization: &str,
+        role: &str,
+        most: i64,
+    ) -> Result<Vec<String>, Error> {
+        let params = params![organization, directory::changes::has_role(role), most];
+        let rows = self.0.query(WITH_ROLE, params).await?;
+        rows.iter().map(|row| Ok(row.text("username")?)).collect()
     }
 }
 
@@ -163,7 +209,7 @@ fn insert_params(user: &User, password_hash: &str) -> Params {
         &user.email,
         email_key(user),
         &user.display_name,
-        roles_text(user),
+        list(&user.roles),
         user.is_acting_admin(),
         user.disabled,
         password_hash,
@@ -180,7 +226,7 @@ fn update_params(user: &User) -> Params {
         &user.email,
         email_key(user),
         &user.display_name,
-        roles_text(user),
+        list(&user.roles),
         user.is_acting_admin(),
         user.disabled,
         user.revision,
@@ -193,10 +239,6 @@ fn email_key(user: &User) -> Option<String> {
     (!user.email.is_empty()).then(|| users::email_key(&user.email))
 }
 
-fn roles_text(user: &User) -> String {
-    list(&user.roles.iter().map(|role| role.name().to_owned()).collect::<Vec<_>>())
-}
-
 fn conflict(error: StoreError) -> Error {
     if let StoreError::Conflict { constraint, .. } = &error {
         let field = if constraint.contains("email_key") { "email" } else { "username" };
@@ -206,15 +248,13 @@ fn conflict(error: StoreError) -> Error {
 }
 
 fn user_of(row: &Row) -> Result<User, Error> {
-    let broken = |_| Error::Row { what: "user" };
-    let roles = unlist(&row.text("roles")?, "user")?;
     Ok(User {
         id: UserId::parse(&row.text("id")?).map_err(|_| Error::Row { what: "user" })?,
         organization_id: row.text("organization_id")?,
         username: row.text("username")?,
         email: row.text("email")?,
         display_name: row.text("display_name")?,
-        roles: users::roles_of(&roles).map_err(broken)?,
+        roles: unlist(&row.text("roles")?, "user")?,
         disabled: row.boolean("disabled")?,
         revision: row.integer("revision")?,
         created_at: Timestamp::from_micros(row.integer("create_time")?),

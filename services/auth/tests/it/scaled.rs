@@ -25,6 +25,7 @@ async fn world() -> Option<World> {
         email: String::new(),
         password: Secret::new(PASSWORD),
         roles: Vec::new(),
+        organization: None,
     };
     create_user(&Config::default(), &settings, user).await.unwrap();
     // The command line reads the machine's clock, the server one that stood still since.

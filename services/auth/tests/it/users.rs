@@ -191,6 +191,7 @@ async fn the_command_line_creates_users_while_no_server_runs() {
         email: String::new(),
         password: Secret::new(PASSWORD),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        organization: None,
     };
     assert!(!has_users(&settings(&folder)).await.unwrap());
     let id = create_user(&Config::default(), &settings(&folder), user("ada", &[])).await.unwrap();

@@ -144,6 +144,18 @@ impl Person<'_> {
         self.call(Method::DELETE, path, None).await
     }
 
+    /// The body of an answer that is no JSON.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.world.harness.rest("auth"));
+        let mut request = self.world.http.get(url);
+        if let Some((name, value)) = &self.header {
+            request = request.header(*name, value);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.text().await.unwrap()
+    }
+
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let url = format!("{}{path}", self.world.harness.rest("auth"));
         let mut request = self.world.http.request(method, url);

@@ -2,7 +2,7 @@
 
 use lightning_mesh::clock::Timestamp;
 
-use super::{Change, Draft, roles_of};
+use super::{Change, Draft};
 use crate::domain::{UserId, permissions::Role};
 
 #[test]
@@ -33,13 +33,6 @@ fn names_are_kept_in_lower_case() {
     let draft = Draft::try_new("Ada", "Ada@Example.com", " Ada ", Vec::new()).unwrap();
     assert_eq!((draft.username.as_str(), draft.email.as_str()), ("ada", "Ada@Example.com"));
     assert_eq!(draft.display_name, "Ada");
-}
-
-#[test]
-fn roles_are_known_by_name_and_counted_once() {
-    let names = ["viewer", "admin", "viewer"].map(str::to_owned);
-    assert_eq!(roles_of(&names), Ok(vec![Role::Admin, Role::Viewer]));
-    assert_eq!(roles_of(&["root".to_owned()]), Err("root".to_owned()));
 }
 
 #[test]
