@@ -13,6 +13,7 @@ use lightning_proto::auth::v1::AccessState;
 use serde::Deserialize;
 
 use crate::{
+    audit::Reports,
     channel::{Addresses, ChannelConfig, Figures, Limits, Peers, PipeListener, Pipes},
     clock::Clock,
     identity::{Gate, GateError, KeyError, MeshKey, Tokens, Verifier, access::AccessWatch},
@@ -114,6 +115,7 @@ struct Inner {
     certificates: Certificates,
     limits: Limits,
     verifier: Arc<Verifier>,
+    reports: Reports,
 }
 
 /// A node as one service sees it.
@@ -180,6 +182,7 @@ impl Node {
             Some(state) => AccessWatch::fixed(state).map_err(NodeError::Access)?,
             None => AccessWatch::follow(auth.clone(), shutdown.clone()),
         };
+        let reports = Reports::start(auth.clone(), clock.clone(), shutdown.clone());
         let verifier = Arc::new(Verifier::new(tokens.clone(), access, auth, clock.clone()));
         Ok(Self(Arc::new(Inner {
             config,
@@ -191,6 +194,7 @@ impl Node {
             certificates,
             limits,
             verifier,
+            reports,
         })))
     }
 
@@ -207,6 +211,7 @@ impl Node {
             node.config.mesh.channel.clone(),
             (node.limits.clone(), Figures::shown_by(&metrics)),
         );
+        node.reports.register(&metrics);
         if let Some(tls) = node.certificates.of(name) {
             tls.register(&metrics);
         }
@@ -218,6 +223,11 @@ impl Context {
     /// The word of the service.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The way to the audit trail.
+    pub fn reports(&self) -> &Reports {
+        &self.node.0.reports
     }
 
     /// The clock.
@@ -264,6 +274,7 @@ impl Context {
     pub fn gate<'a>(&self, services: impl IntoIterator<Item = &'a str>) -> Result<Gate, GateError> {
         let node = &*self.node.0;
         let gate = Gate::new(self.name, services, node.verifier.clone(), node.config.loopback)?;
+        let gate = gate.with_reports(node.reports.clone());
         Ok(gate.certificates_needed(node.config.mesh.tls.is_on()))
     }
 

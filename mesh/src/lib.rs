@@ -16,6 +16,7 @@
 //! let drained = serve(service, listener, &context).await?; // until trigger.request()
 //! ```
 
+pub mod audit;
 pub mod body;
 pub mod channel;
 pub mod clock;

@@ -76,8 +76,8 @@ impl Access {
             || token.is_some_and(|token| self.revoked_tokens.contains(token))
     }
 
-    /// The first of those behind a call who was stopped: the subject, the owner of its key, its client
-    /// or anybody who acts for it.
+    /// The first of those behind a call who was stopped: the subject, its organisation, the owner of its
+    /// key, its client or anybody who acts for it.
     pub(super) fn stopped<'a>(&'a self, caller: &'a Caller) -> Option<&'a str> {
         if self.stopped.is_empty() {
             return None;
@@ -91,6 +91,7 @@ impl Access {
             .or_else(|| caller.actors.iter().find_map(|actor| known(actor)))
             .or_else(|| owned("user", &caller.owner_id))
             .or_else(|| owned("client", &caller.client_id))
+            .or_else(|| known(&format!("organization:{}", caller.organization_id)))
     }
 
     /// Whether a resource indicator is the one of this service.

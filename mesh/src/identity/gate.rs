@@ -16,6 +16,7 @@ use prost_reflect::{MethodDescriptor, Value};
 use self::credential::{Credential, credential, wrong_scheme};
 use super::{Caller, Challenge, Here, Verifier, open_mode, origin, resource, verifier::Shown};
 use crate::{
+    audit::Reports,
     fault::Fault,
     policy::{Call, Policy},
     serve::{Mount, Mounts, Peer},
@@ -48,6 +49,8 @@ pub struct Gate {
     /// Whether services that call from outside of the process must show their certificate.
     certificates: bool,
     policy: Option<Arc<dyn Policy>>,
+    /// Where refusals are reported.
+    reports: Option<Reports>,
 }
 
 /// What the caller of a method needs.
@@ -111,8 +114,20 @@ impl Gate {
             }
         }
         let mounts = Mounts::default();
-        let (certificates, policy) = (false, None);
-        Ok(Self { service, methods, mounts, verifier, loopback, certificates, policy })
+        let (certificates, policy, reports) = (false, None, None);
+        Ok(Self { service, methods, mounts, verifier, loopback, certificates, policy, reports })
+    }
+
+    /// The same gate, which reports whom it refuses.
+    #[must_use]
+    pub(crate) fn with_reports(self, reports: Reports) -> Self {
+        Self { reports: Some(reports), ..self }
+    }
+
+    fn denied(&self, caller: &Caller, path: &str, permission: &str) {
+        if let Some(reports) = &self.reports {
+            reports.denied(caller, path, permission);
+        }
     }
 
     /// The same gate, which believes mesh tokens from the network only together with the certificate of
@@ -176,7 +191,7 @@ impl Gate {
             if caller.is_anonymous() {
                 return Err(no_credential());
             }
-            caller.require(permission)?;
+            caller.require(permission).inspect_err(|_| self.denied(&caller, path, permission))?;
         }
         tracing::Span::current().record("caller", caller.subject.as_str());
         parts.extensions.insert(caller.with_trace(trace::current()));

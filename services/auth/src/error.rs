@@ -325,6 +325,8 @@ impl Error {
 
     pub(crate) fn client_field(field: &'static str, text: &str) -> Self {
         Self::ClientInvalid(vec![Violation { field, text: text.to_owned() }])
+    }
+
     pub(crate) fn field(wrong: Violations) -> Self {
         Self::FieldInvalid(wrong.0)
     }
