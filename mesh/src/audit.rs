@@ -23,12 +23,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use tokio::sync::mpsc;
 
 use crate::{
-    channel::Channel,
-    clock::Clock,
-    identity::Caller,
-    shutdown::Shutdown,
-    task,
-    telemetry::Metrics,
+    channel::Channel, clock::Clock, identity::Caller, shutdown::Shutdown, task, telemetry::Metrics,
 };
 
 /// How many events wait to be gathered.

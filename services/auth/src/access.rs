@@ -50,7 +50,8 @@ impl Access {
         let told = ttl + MARGIN;
         let state = watch::channel(Snapshot::default()).0;
         let directory = RwLock::default();
-        let access = Self { store, clock, signing, told, state, directory, reading: Mutex::new(()) };
+        let access =
+            Self { store, clock, signing, told, state, directory, reading: Mutex::new(()) };
         access.refresh().await?;
         Ok(access)
     }

@@ -13,9 +13,8 @@ use crate::{
     Error,
     domain::{
         Violations,
-        api_keys::{ApiKey, KeyText, MAX_NAME},
-        clients::OWN_CLIENT,
         api_keys::{self as keys, ApiKey, KeyText, MAX_ADDRESSES, MAX_NAME},
+        clients::OWN_CLIENT,
         codes::{Asked, Demand},
         is_line,
         sessions::Session,
@@ -30,8 +29,8 @@ use crate::{
     store::{Slice, Snapshot},
 };
 
-pub(crate) mod clients;
 pub(crate) mod audit;
+pub(crate) mod clients;
 pub(crate) mod directory;
 
 /// The orders of every list here, the default first.

@@ -10,10 +10,10 @@ pub(crate) mod clients;
 pub(crate) mod codes;
 pub(crate) mod consents;
 pub(crate) mod devices;
-pub(crate) mod jwks;
-pub(crate) mod keys;
 pub(crate) mod directory;
 pub(crate) mod groups;
+pub(crate) mod jwks;
+pub(crate) mod keys;
 pub(crate) mod organizations;
 pub(crate) mod permissions;
 pub(crate) mod principals;
@@ -84,9 +84,9 @@ pub(crate) const DESCRIPTION_RULE: &str =
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.starts_with(|first: char| first.is_ascii_lowercase())
-        && text.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
-        })
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// A list of names, each once and sorted.

@@ -98,7 +98,8 @@ pub enum Error {
     PasswordWeak(Weakness),
     /// No role has this name.
     #[error(
-        "no role is called {role:?}; besides those of the organisation there are {}", role_names()
+        "no role is called {role:?}; besides those of the organisation there are {}",
+        role_names()
     )]
     RoleUnknown {
         /// The name.

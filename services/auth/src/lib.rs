@@ -10,9 +10,8 @@ use std::{sync::Arc, time::Duration};
 use lightning_mesh::{Context, Service, clock::Clock, config::Secret};
 use lightning_proto::auth::v1::{
     access_service_server::AccessServiceServer, api_key_service_server::ApiKeyServiceServer,
-    auth_service_server::AuthServiceServer, client_service_server::ClientServiceServer,
     audit_service_server::AuditServiceServer, auth_service_server::AuthServiceServer,
-    group_service_server::GroupServiceServer,
+    client_service_server::ClientServiceServer, group_service_server::GroupServiceServer,
     organization_service_server::OrganizationServiceServer,
     principal_service_server::PrincipalServiceServer, role_service_server::RoleServiceServer,
     service_account_service_server::ServiceAccountServiceServer,

@@ -14,11 +14,9 @@ use std::{
 };
 
 use lightning_mesh::{
-    clock::Clock,
-    identity::{Caller, dpop::ReplayCache},
     channel::Channel,
     clock::Clock,
-    identity::{Caller, DEFAULT_ORGANIZATION},
+    identity::{Caller, DEFAULT_ORGANIZATION, dpop::ReplayCache},
     shutdown::Shutdown,
     task,
 };
@@ -37,26 +35,24 @@ use crate::{
 };
 
 pub(crate) mod api_keys;
+pub(crate) mod audit;
 pub(crate) mod browser;
 pub(crate) mod claims;
 pub(crate) mod client_auth;
 pub(crate) mod clients;
 pub(crate) mod consents;
 pub(crate) mod devices;
-pub(crate) mod audit;
-pub(crate) mod clients;
 pub(crate) mod directory;
 pub(crate) mod grants;
+pub(crate) mod groups;
 pub(crate) mod hints;
 pub(crate) mod introspection;
 pub(crate) mod keys;
 mod logouts;
+pub(crate) mod organizations;
 pub(crate) mod principals;
 pub(crate) mod registration;
 pub(crate) mod requests;
-pub(crate) mod groups;
-pub(crate) mod organizations;
-pub(crate) mod principals;
 pub(crate) mod roles;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;

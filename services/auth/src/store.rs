@@ -14,32 +14,31 @@ use crate::Error;
 
 mod access;
 mod api_keys;
+pub(crate) mod audit;
 mod browser_sessions;
 mod clients;
 mod codes;
 mod consents;
 mod devices;
+mod directory;
 mod keys;
 mod logouts;
 mod requests;
 mod revocations;
-pub(crate) mod audit;
-mod codes;
-mod directory;
 mod schema;
 mod schema_browser;
 mod sessions;
 mod users;
 
 pub(crate) use access::Snapshot;
-pub(crate) use keys::KeyRow;
-pub(crate) use logouts::Notice;
-pub(crate) use requests::{Kind, Waiting};
 pub(crate) use api_keys::Which;
 pub(crate) use directory::{
     Wrote, changes,
     stopped::{self, Stopped},
 };
+pub(crate) use keys::KeyRow;
+pub(crate) use logouts::Notice;
+pub(crate) use requests::{Kind, Waiting};
 pub(crate) use users::Changed;
 
 /// Which part of a list to read.
@@ -83,9 +82,9 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "clients", sql: schema::CLIENTS },
     Migration { version: 5, name: "signing_keys", sql: schema::SIGNING_KEYS },
     Migration { version: 6, name: "browser_sessions", sql: schema_browser::PAGES },
-    Migration { version: 6, name: "directory", sql: directory::TABLES },
-    Migration { version: 7, name: "keys_of_service_accounts", sql: api_keys::TABLE },
-    Migration { version: 8, name: "audit", sql: audit::TABLES },
+    Migration { version: 7, name: "directory", sql: directory::TABLES },
+    Migration { version: 8, name: "keys_of_service_accounts", sql: api_keys::TABLE },
+    Migration { version: 9, name: "audit", sql: audit::TABLES },
 ];
 
 const BUMP: &str = "UPDATE access SET revision = revision + 1 WHERE id = 1";

@@ -60,9 +60,7 @@ impl AuditService for Api {
                 };
                 let place = links.last().map(|link| link.sequence);
                 let next = match place {
-                    Some(place) => {
-                        auth.events(&caller, query, false, Some(place), CHUNK).await?
-                    }
+                    Some(place) => auth.events(&caller, query, false, Some(place), CHUNK).await?,
                     None => Vec::new(),
                 };
                 Ok(Some((body, Some(next).filter(|next| !next.is_empty()))))

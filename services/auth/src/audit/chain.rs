@@ -155,7 +155,8 @@ fn clean(text: &str) -> String {
     let printable: String =
         text.chars().take(MAX_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let word = |word: &str| {
-        let rest = SECRETS.iter().find_map(|start| word.find(start).map(|at| (at, word.len() - at)));
+        let rest =
+            SECRETS.iter().find_map(|start| word.find(start).map(|at| (at, word.len() - at)));
         match rest {
             Some((at, length)) if length > SECRET => format!("{}[removed]", &word[..at]),
             Some(_) | None => word.to_owned(),

@@ -77,9 +77,7 @@ pub(crate) fn role_draft(request: pb::CreateRoleRequest) -> (String, roles::Chan
     (new.name, values)
 }
 
-pub(crate) fn role_update(
-    request: pb::UpdateRoleRequest,
-) -> Result<Update<roles::Change>, Fault> {
+pub(crate) fn role_update(request: pb::UpdateRoleRequest) -> Result<Update<roles::Change>, Fault> {
     let allowed = ["description", "permissions", "inherits"];
     let mask = Mask::parse(request.update_mask.as_ref(), &allowed, &OUTPUT_ONLY)?;
     let new = request.role.unwrap_or_default();

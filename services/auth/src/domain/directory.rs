@@ -126,7 +126,8 @@ impl Directory {
     pub(crate) fn refused(&self) -> Vec<String> {
         let disabled = self.organizations.values().filter(|known| known.disabled);
         let accounts = self.accounts.values();
-        let out = accounts.filter(|account| account.disabled || !self.acts(&account.organization_id));
+        let out =
+            accounts.filter(|account| account.disabled || !self.acts(&account.organization_id));
         let all: BTreeSet<String> = disabled
             .map(|organization| format!("organization:{}", organization.id))
             .chain(out.map(|account| account.subject().full()))
@@ -150,7 +151,11 @@ impl Directory {
     }
 
     /// The first of these names that is no role.
-    pub(crate) fn unknown_role<'a>(&self, organization: &str, names: &'a [String]) -> Option<&'a String> {
+    pub(crate) fn unknown_role<'a>(
+        &self,
+        organization: &str,
+        names: &'a [String],
+    ) -> Option<&'a String> {
         names.iter().find(|name| !self.has_role(organization, name))
     }
 

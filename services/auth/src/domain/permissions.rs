@@ -125,9 +125,7 @@ pub(crate) fn expanded<'a>(
     holdable: &'a [String],
 ) -> impl Iterator<Item = &'a String> {
     let patterns: Vec<Pattern> = patterns.iter().filter_map(|text| Pattern::parse(text)).collect();
-    holdable
-        .iter()
-        .filter(move |name| patterns.iter().any(|pattern| pattern.covers_name(name)))
+    holdable.iter().filter(move |name| patterns.iter().any(|pattern| pattern.covers_name(name)))
 }
 
 /// The first permission of `wanted`, one by one or a pattern, that `held` does not allow entirely.

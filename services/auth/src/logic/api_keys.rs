@@ -137,7 +137,8 @@ impl Auth {
         let unknown = || Error::ApiKeyNotFound { id: cut(id) };
         let known = ApiKeyId::parse(id).map_err(|_| unknown())?;
         let key = self.store.api_key(&known).await?.ok_or_else(unknown)?;
-        let is_own = caller.user_id().is_some() && caller.user_id() == key.owner.user_id().map(UserId::as_str);
+        let is_own = caller.user_id().is_some()
+            && caller.user_id() == key.owner.user_id().map(UserId::as_str);
         let is_here = caller.organization_id == key.organization_id;
         let may = is_own || (is_here && caller.permits("auth.write"));
         if !may || !self.store.delete_api_key(&key.id).await? {

@@ -73,9 +73,9 @@ fn visible(caller: &Caller, query: Query) -> Result<Query, Error> {
     }
     let own = organization_of(caller)?;
     match query.organization_id.as_deref() {
-        Some(other) if other != own => Err(Error::OrganizationNotFound {
-            id: super::directory::cut(other),
-        }),
+        Some(other) if other != own => {
+            Err(Error::OrganizationNotFound { id: super::directory::cut(other) })
+        }
         Some(_) | None => Ok(Query { organization_id: Some(own.to_owned()), ..query }),
     }
 }

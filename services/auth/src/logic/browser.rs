@@ -225,7 +225,8 @@ impl Auth {
         user: &UserId,
     ) -> Result<Vec<crate::domain::sessions::Session>, Error> {
         let slice = crate::store::Slice { after: None, newest_first: true, limit: 200 };
-        self.store.sessions_in(&slice, Some(user.as_str()), self.clock.now()).await
+        let organization = self.user(user.as_str()).await?.organization_id;
+        self.store.sessions_in(&slice, &organization, Some(user.as_str()), self.clock.now()).await
     }
 
     /// Ends a grant of a user. Nothing happens if it is not the user's.

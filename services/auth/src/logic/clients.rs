@@ -24,7 +24,6 @@ use crate::{
         clients::{self, Client, OWN_CLIENT, is_oidc_scope, metadata::Metadata},
         jwks::PublicKey,
         permissions,
-        principals::Principal,
     },
     egress::Egress,
     lockout::Lockout,

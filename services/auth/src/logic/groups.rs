@@ -31,8 +31,7 @@ impl Auth {
     pub(crate) fn groups(&self, caller: &Caller) -> Result<Vec<Counted>, Error> {
         let directory = self.access.directory();
         let groups = directory.groups(organization_of(caller)?);
-        let counted =
-            |group: &Group| (group.clone(), directory.members(group.id.as_str()).count());
+        let counted = |group: &Group| (group.clone(), directory.members(group.id.as_str()).count());
         Ok(groups.into_iter().map(counted).collect())
     }
 
@@ -149,9 +148,13 @@ impl Auth {
                         .check_members(group, &members)
                         .map_err(|why| nesting("members", why))?;
                     may_change(caller, directory, group)?;
-                    let new = members.iter().filter(|one| !directory.members(id).any(|it| it == *one));
+                    let new =
+                        members.iter().filter(|one| !directory.members(id).any(|it| it == *one));
                     if directory.members(id).count() + new.count() > MAX_MEMBERS {
-                        return Err(Error::TooMany { what: "members of a group", limit: MAX_MEMBERS });
+                        return Err(Error::TooMany {
+                            what: "members of a group",
+                            limit: MAX_MEMBERS,
+                        });
                     }
                     let group = group.changed(Change::default(), now).map_err(Error::field)?;
                     Ok((changes::add_members(&group, &members), group))

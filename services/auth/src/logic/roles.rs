@@ -53,7 +53,9 @@ impl Auth {
         let organization = organization_of(caller)?;
         let directory = self.access.directory();
         let built_in = ROLES.into_iter().map(|role| built_in(role, organization));
-        Ok(built_in.chain(directory.roles(organization).map(|role| shown(&directory, role))).collect())
+        Ok(built_in
+            .chain(directory.roles(organization).map(|role| shown(&directory, role)))
+            .collect())
     }
 
     pub(crate) async fn create_role(
@@ -189,9 +191,7 @@ fn custom_role<'a>(
     if is_built_in(name) {
         return Err(Error::RoleBuiltIn { name: name.to_owned() });
     }
-    directory
-        .role(organization, name)
-        .ok_or_else(|| Error::RoleNotFound { name: cut(name) })
+    directory.role(organization, name).ok_or_else(|| Error::RoleNotFound { name: cut(name) })
 }
 
 fn built_in(role: Role, organization: &str) -> Shown {

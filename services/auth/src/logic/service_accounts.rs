@@ -118,8 +118,7 @@ impl Auth {
                 || Error::EtagMismatch,
             )
             .await?;
-        let mut details =
-            change_of_list(("roles_before", "roles_after"), &old.roles, &new.roles);
+        let mut details = change_of_list(("roles_before", "roles_after"), &old.roles, &new.roles);
         let names = ("permissions_before", "permissions_after");
         details.extend(change_of_list(names, &old.permissions, &new.permissions));
         let names = ("client_ids_before", "client_ids_after");

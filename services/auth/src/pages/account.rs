@@ -77,7 +77,7 @@ pub(crate) async fn index(State(auth): State<Arc<Auth>>, visit: Visit) -> Respon
             Ok(user) => render(&Index {
                 chrome: &chrome,
                 signed_in: when(session.authentication.at),
-                roles: user.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(", "),
+                roles: user.roles.join(", "),
                 user: &user,
             }),
             Err(error) => broken(&chrome, error),

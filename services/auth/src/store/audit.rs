@@ -108,7 +108,8 @@ const CHAIN: &str =
 const MOVE: &str = "UPDATE audit_chain SET sequence = $1, hash = $2
     WHERE id = 1 AND sequence = $3 AND hash = $4";
 
-const APPEND: &str = "INSERT INTO audit_events (sequence, event_time, organization_id, action, outcome,
+const APPEND: &str =
+    "INSERT INTO audit_events (sequence, event_time, organization_id, action, outcome,
         subject, resource_type, resource_id, content, previous_hash, hash)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
@@ -169,8 +170,7 @@ impl Store {
         place: Option<i64>,
         limit: i64,
     ) -> Result<Vec<Link>, Error> {
-        let (sql, from) =
-            if newest_first { (NEWEST, i64::MAX) } else { (OLDEST, 0) };
+        let (sql, from) = if newest_first { (NEWEST, i64::MAX) } else { (OLDEST, 0) };
         let params = params![
             query.organization_id.as_deref(),
             query.action.as_deref(),
@@ -247,9 +247,8 @@ impl Store {
                 last = Some((row.integer("sequence")?, row.text("hash")?));
             }
             let Some((sequence, hash)) = last else { return Ok(()) };
-            let batch = Batch::new()
-                .then(ANCHOR, params![sequence, hash])
-                .then(FORGET, params![sequence]);
+            let batch =
+                Batch::new().then(ANCHOR, params![sequence, hash]).then(FORGET, params![sequence]);
             self.0.write(batch).await?;
         }
     }

@@ -97,7 +97,8 @@ const ORGANIZATIONS: &str =
     "SELECT id, name, disabled, revision, create_time, update_time FROM organizations
     WHERE id > $1 ORDER BY id LIMIT $2";
 
-const ROLES: &str = "SELECT id, organization_id, name, description, permissions, inherits, revision,
+const ROLES: &str =
+    "SELECT id, organization_id, name, description, permissions, inherits, revision,
         create_time, update_time
     FROM roles WHERE id > $1 ORDER BY id LIMIT $2";
 
@@ -188,11 +189,7 @@ impl Store {
     }
 
     /// Writes a change that was checked against the directory with this number.
-    pub(crate) async fn write_directory(
-        &self,
-        number: i64,
-        change: Batch,
-    ) -> Result<Wrote, Error> {
+    pub(crate) async fn write_directory(&self, number: i64, change: Batch) -> Result<Wrote, Error> {
         let batch = Batch::new().then_expect(MOVE, params![number], Expect::Rows(1)).append(change);
         match self.0.write(batch).await {
             Ok(_) => Ok(Wrote::Yes),
@@ -264,4 +261,3 @@ fn account_of(row: &Row) -> Result<ServiceAccount, Error> {
         updated_at: Timestamp::from_micros(row.integer("update_time")?),
     })
 }
-

@@ -2,8 +2,7 @@
 
 use lightning_mesh::identity::Caller;
 use lightning_proto::auth::v1::{
-    AuditEvent, ReportEventsRequest, audit_event::Outcome,
-    audit_service_client::AuditServiceClient,
+    AuditEvent, ReportEventsRequest, audit_event::Outcome, audit_service_client::AuditServiceClient,
 };
 use serde_json::{Value, json};
 
@@ -84,8 +83,7 @@ async fn services_report_what_they_saw_and_it_is_exported() {
     let request = Caller::service("auth").request(request);
     AuditServiceClient::new(channel).report_events(request).await.unwrap();
     let text = ada.text("/api/v1/audit-events:export").await;
-    let lines: Vec<Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() >= 2, "{text}");
     let last = lines.last().unwrap();
     assert_eq!((&last["action"], &last["service"]), (&json!("secret.used"), &json!("auth")));

@@ -23,7 +23,8 @@ async fn a_role_gives_what_it_inherits_and_can_be_taken_away() {
     assert_eq!(reader.status, 201, "{reader:?}");
     assert_eq!(reader.body["effective_permissions"], json!(["agents.read"]));
     ada.post("/api/v1/roles", body).await.refused(409, "ROLE_EXISTS");
-    let runner = json!({"name": "runner", "permissions": ["agents.invoke"], "inherits": ["reader"]});
+    let runner =
+        json!({"name": "runner", "permissions": ["agents.invoke"], "inherits": ["reader"]});
     let runner = ada.post("/api/v1/roles", runner).await.body;
     assert_eq!(runner["effective_permissions"], json!(["agents.invoke", "agents.read"]));
     let bob = world.user(&ada, "bob", "runner").await;
@@ -95,7 +96,10 @@ async fn nobody_gives_more_than_they_hold() {
     let me = json!({"members": [format!("user:{}", id(&eve))]});
     helper.post(&members, me.clone()).await.refused(403, "PERMISSION_DENIED");
     let account = json!({"name": "bot", "roles": ["admin"]});
-    helper.post("/api/v1/service-accounts", account.clone()).await.refused(403, "PERMISSION_DENIED");
+    helper
+        .post("/api/v1/service-accounts", account.clone())
+        .await
+        .refused(403, "PERMISSION_DENIED");
     let account = ada.post("/api/v1/service-accounts", account).await.body;
     let path = format!("/api/v1/service-accounts/{}", id(&account));
     helper.patch(&path, json!({"description": "x"})).await.refused(403, "PERMISSION_DENIED");
@@ -138,7 +142,10 @@ async fn a_group_gives_its_roles_at_once_and_takes_them_back() {
     let now = world.bearer(refreshed["access_token"].as_str().unwrap());
     assert_eq!(now.get("/api/v1/users").await.status, 200);
     let path = format!("/api/v1/groups/{}", id(&outer));
-    assert_eq!(ada.get(&format!("{path}/members")).await.body["members"][0], format!("group:{}", id(&inner)));
+    assert_eq!(
+        ada.get(&format!("{path}/members")).await.body["members"][0],
+        format!("group:{}", id(&inner))
+    );
     assert_eq!(ada.delete(&path).await.status, 204);
     crate::world::eventually(|| async { program.get("/api/v1/users").await.status == 403 }).await;
     let again = world.refresh(&refreshed["refresh_token"]).await.body;

@@ -125,9 +125,7 @@ async fn a_disabled_organization_is_out_at_once_and_an_empty_one_can_go() {
     assert_eq!(program.get("/api/v1/users").await.status, 200);
     ada.delete("/api/v1/organizations/acme").await.refused(400, "ORGANIZATION_IN_USE");
     let disable = json!({"disabled": true});
-    ada.patch("/api/v1/organizations/default", disable.clone())
-        .await
-        .refused(400, "FIELD_INVALID");
+    ada.patch("/api/v1/organizations/default", disable.clone()).await.refused(400, "FIELD_INVALID");
     let answer = ada.patch("/api/v1/organizations/acme", disable).await;
     assert_eq!((answer.status.as_u16(), &answer.body["disabled"]), (200, &json!(true)));
     eventually(|| async { acme.get("/api/v1/users").await.status.is_client_error() }).await;

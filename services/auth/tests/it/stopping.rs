@@ -1,9 +1,7 @@
 //! Service accounts, and stopping somebody everywhere with one call.
 
 use lightning_mesh::identity::Caller;
-use lightning_proto::auth::v1::{
-    WatchAccessRequest, access_service_client::AccessServiceClient,
-};
+use lightning_proto::auth::v1::{WatchAccessRequest, access_service_client::AccessServiceClient};
 use serde_json::{Value, json};
 
 use crate::world::{PASSWORD, World, eventually};
@@ -43,7 +41,8 @@ async fn one_call_stops_an_agent_and_another_lets_it_go_on() {
     let stopped = ada.post("/api/v1/principals:stop", stop.clone()).await;
     assert_eq!((stopped.status.as_u16(), &stopped.body["reason"]), (200, &stop["reason"]));
     assert_eq!(refused(&world).await, ["agent:agent-7"]);
-    eventually(|| async { program.get("/api/v1/auth/userinfo").await.status.is_client_error() }).await;
+    eventually(|| async { program.get("/api/v1/auth/userinfo").await.status.is_client_error() })
+        .await;
     let list = ada.get("/api/v1/principals/stopped").await.body;
     assert_eq!(list["stopped_principals"][0]["subject"], "agent:agent-7");
     assert_eq!(ada.post("/api/v1/principals:stop", stop).await.status, 200, "again");
@@ -128,7 +127,8 @@ async fn an_account_is_shut_out_and_deleted_with_its_keys() {
     let path = format!("/api/v1/service-accounts/{}", id(&account));
     assert_eq!(ada.patch(&path, json!({"disabled": true})).await.status, 200);
     assert_eq!(refused(&world).await, [format!("service-account:{}", id(&account))]);
-    eventually(|| async { program.get("/api/v1/auth/userinfo").await.status.is_client_error() }).await;
+    eventually(|| async { program.get("/api/v1/auth/userinfo").await.status.is_client_error() })
+        .await;
     assert_eq!(ada.delete(&path).await.status, 204);
     ada.get(&path).await.refused(404, "SERVICE_ACCOUNT_NOT_FOUND");
     assert_eq!(ada.get(&filter).await.body["api_keys"], json!([]));

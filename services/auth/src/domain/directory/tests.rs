@@ -42,7 +42,11 @@ fn organizations() -> Vec<Organization> {
     vec![new("default").unwrap(), new("acme").unwrap()]
 }
 
-fn directory(roles: Vec<CustomRole>, groups: Vec<Group>, members: &[(&Group, String)]) -> Directory {
+fn directory(
+    roles: Vec<CustomRole>,
+    groups: Vec<Group>,
+    members: &[(&Group, String)],
+) -> Directory {
     let members = members.iter().map(|(group, member)| (group.id.to_string(), member.clone()));
     let members = members.collect();
     Directory::new(
@@ -71,11 +75,7 @@ fn roles_give_what_they_inherit_and_groups_what_surrounds_them() {
     let sources = directory.sources("acme", "user:1", &strings(&["reader"]), &contract());
     assert_eq!(
         sources["agents.read"],
-        [
-            "group:inner > role:runner > role:reader",
-            "group:outer > role:viewer",
-            "role:reader"
-        ]
+        ["group:inner > role:runner > role:reader", "group:outer > role:viewer", "role:reader"]
     );
 }
 

@@ -32,7 +32,8 @@ fn roles_hold_what_their_names_say() {
     };
     for permission in &contract {
         check(Role::Admin, permission, true);
-        let guarded = ["audit.", "auth.", "clients.", "gateway.", "keys.", "organizations.", "policies."];
+        let guarded =
+            ["audit.", "auth.", "clients.", "gateway.", "keys.", "organizations.", "policies."];
         let is_guarded = guarded.iter().any(|area| permission.starts_with(area));
         check(Role::Developer, permission, !is_guarded);
         let of_others = Role::Admin.permissions(&contract, false);

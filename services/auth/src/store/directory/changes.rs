@@ -138,9 +138,11 @@ pub(crate) fn update_role(new: &CustomRole) -> Batch {
 /// Refused if a user has it.
 pub(crate) fn delete_role(role: &CustomRole) -> Batch {
     let users = params![&role.organization_id, has_role(&role.name)];
-    Batch::new()
-        .then_expect(ONLY_UNUSED_BY_USERS, users, Expect::Rows(1))
-        .then_expect(DELETE_ROLE, params![role.id.as_str()], Expect::Rows(1))
+    Batch::new().then_expect(ONLY_UNUSED_BY_USERS, users, Expect::Rows(1)).then_expect(
+        DELETE_ROLE,
+        params![role.id.as_str()],
+        Expect::Rows(1),
+    )
 }
 
 /// What the list of roles of those who have a role is like.
@@ -176,9 +178,11 @@ pub(crate) fn update_group(new: &Group) -> Batch {
 
 pub(crate) fn delete_group(group: &Group) -> Batch {
     let id = group.id.as_str();
-    Batch::new()
-        .then(DELETE_MEMBERS, params![id, group.member()])
-        .then_expect(DELETE_GROUP, params![id], Expect::Rows(1))
+    Batch::new().then(DELETE_MEMBERS, params![id, group.member()]).then_expect(
+        DELETE_GROUP,
+        params![id],
+        Expect::Rows(1),
+    )
 }
 
 pub(crate) fn add_members(group: &Group, members: &[String]) -> Batch {
