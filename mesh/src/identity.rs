@@ -20,6 +20,7 @@ pub(crate) mod resource;
 mod token;
 mod verifier;
 
+pub(crate) use caller::no_gate;
 pub use caller::{Caller, DEFAULT_ORGANIZATION};
 pub use gate::{Gate, GateError, Permission};
 pub use key::KeyError;

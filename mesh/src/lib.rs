@@ -17,6 +17,7 @@
 //! ```
 
 pub mod audit;
+pub mod authorization;
 pub mod body;
 pub mod channel;
 pub mod clock;

@@ -17,10 +17,17 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{Caller, jose::PublicKey};
-use crate::{channel::Channel, shutdown::Shutdown, task};
+use crate::{
+    authorization::{self, Sets},
+    channel::Channel,
+    shutdown::Shutdown,
+    task,
+};
 
 /// How long a call waits for the first state.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The largest state, in bytes: the policies of 200 organisations that use all that they may.
+const MAX_STATE: usize = 64 * 1024 * 1024;
 /// Pauses between attempts to reach auth: from, to.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -38,6 +45,8 @@ pub(super) struct Access {
     stopped: HashSet<String>,
     /// Resource indicators (RFC 8707) and the words of their services.
     resources: HashMap<String, String>,
+    /// The published policies, by organisation.
+    pub(super) policies: Sets,
 }
 
 #[derive(Clone, Default)]
@@ -51,13 +60,17 @@ struct Seen {
 pub(crate) struct AccessWatch(watch::Receiver<Seen>);
 
 impl Access {
-    fn from_proto(state: AccessState) -> Result<Self, serde_json::Error> {
+    /// Reads what auth said; what it said before spares compiling the same policies again.
+    fn from_proto(state: AccessState, before: Option<&Self>) -> Result<Self, serde_json::Error> {
         let set: Value = match state.jwks.as_str() {
             "" => Value::Null,
             text => serde_json::from_str(text)?,
         };
         let listed = set.get("keys").and_then(Value::as_array);
         let keys = listed.into_iter().flatten().filter_map(access_key).collect();
+        let none = Sets::new();
+        let known = before.map_or(&none, |before| &before.policies);
+        let policies = authorization::learn(known, &state.policy_sets);
         Ok(Self {
             revision: state.revision,
             open: state.open,
@@ -67,6 +80,7 @@ impl Access {
             revoked_tokens: state.revoked_token_ids.into_iter().collect(),
             stopped: state.stopped_subjects.into_iter().collect(),
             resources: state.resources,
+            policies,
         })
     }
 
@@ -124,7 +138,8 @@ fn access_key(jwk: &Value) -> Option<(String, Arc<PublicKey>)> {
 impl AccessWatch {
     /// Never changes; for tests and for processes that need no auth.
     pub(crate) fn fixed(state: AccessState) -> Result<Self, serde_json::Error> {
-        let seen = Seen { access: Some(Arc::new(Access::from_proto(state)?)), connected: true };
+        let access = Arc::new(Access::from_proto(state, None)?);
+        let seen = Seen { access: Some(access), connected: true };
         Ok(Self(watch::channel(seen).1))
     }
 
@@ -190,11 +205,15 @@ async fn keep_watching(channel: Channel, sender: &watch::Sender<Seen>) {
 
 /// Takes states as they come; tells whether any came before the stream ended.
 async fn watch_once(channel: Channel, sender: &watch::Sender<Seen>) -> Result<bool, tonic::Status> {
-    let mut client = AccessServiceClient::new(channel);
+    let mut client = AccessServiceClient::new(channel).max_decoding_message_size(MAX_STATE);
     let mut states = client.watch_access(WatchAccessRequest {}).await?.into_inner();
     let mut any = false;
     while let Ok(Some(state)) = states.message().await {
-        match Access::from_proto(state) {
+        let before = sender.borrow().access.clone();
+        // Compiling a thousand policies takes a tenth of a second, which a runtime worker has not.
+        let read = move || Access::from_proto(state, before.as_deref());
+        let Ok(read) = tokio::task::spawn_blocking(read).await else { return Ok(any) };
+        match read {
             Ok(access) => {
                 any = true;
                 sender.send_replace(Seen { access: Some(Arc::new(access)), connected: true });

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tonic::{Request, Status};
 
 use crate::{
+    authorization::{Resource, Standing},
     fault::Fault,
     telemetry::trace::{self, TraceContext},
 };
@@ -37,6 +38,10 @@ pub struct Caller {
     /// The permissions as patterns: `*`, `agents.*`, `*.read`, `agents.write`.
     #[serde(default)]
     pub permissions: Vec<String>,
+    /// Up to where policies of the organisation may give more than `permissions`: the scopes of the
+    /// credential as patterns, `*` if it has none. Empty, policies give nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reach: Vec<String>,
     /// The user who owns an API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_id: Option<String>,
@@ -68,6 +73,8 @@ pub struct Caller {
     trace: Option<TraceContext>,
     #[serde(skip)]
     attempts: u32,
+    #[serde(skip)]
+    standing: Standing,
 }
 
 /// The organisation that exists from the start: the operator's. Its admins run the mesh.
@@ -87,6 +94,7 @@ impl Caller {
             roles: Vec::new(),
             groups: Vec::new(),
             permissions: permissions.into_iter().map(Into::into).collect(),
+            reach: Vec::new(),
             owner_id: None,
             session_id: None,
             client_id: None,
@@ -98,6 +106,7 @@ impl Caller {
             deadline: None,
             trace: None,
             attempts: 0,
+            standing: Standing::Unknown,
         }
     }
 
@@ -130,7 +139,7 @@ impl Caller {
 
     /// The caller of a request, for handlers that need its metadata too.
     pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
-        request.extensions().get::<Self>().cloned().ok_or_else(no_gate)
+        request.extensions().get::<Self>().cloned().ok_or_else(|| no_gate().into())
     }
 
     /// Whether the caller holds a permission such as `agents.write`. `internal` is not a permission
@@ -150,6 +159,18 @@ impl Caller {
             ))
             .with("permission", permission)
             .with("subject", &self.subject))
+    }
+
+    /// Fails with PERMISSION_DENIED unless the caller may do this to the resource: by roles and scopes, and
+    /// by the policies of the organisation. The gate has asked the same before the resource was known; the
+    /// reasons are in the metadata (`permission`, `policies`).
+    pub fn authorize(&self, permission: &str, resource: &Resource) -> Result<(), Fault> {
+        self.standing.authorize(self, permission, resource)
+    }
+
+    /// Whether the scopes of the credential cover a permission, whatever the roles give.
+    pub fn reaches(&self, permission: &str) -> bool {
+        permission != "internal" && self.reach.iter().any(|scope| covers(scope, permission))
     }
 
     /// The user who calls, by themselves or with a key of theirs.
@@ -172,6 +193,7 @@ impl Caller {
     #[must_use]
     pub fn acted_for_by(mut self, actor: impl Into<String>, allowed: &[String]) -> Self {
         self.permissions = intersection(&self.permissions, allowed);
+        self.reach = intersection(&self.reach, allowed);
         self.actors.insert(0, actor.into());
         self
     }
@@ -214,12 +236,18 @@ impl Caller {
         Self { deadline, ..self }
     }
 
-    /// Everything that says who calls, which is all but the deadline, the trace and the attempts.
+    /// Everything that says who calls, which is all but the deadline, the trace, the attempts and the
+    /// policies.
     pub(super) fn identity(&self) -> impl Eq + Hash + use<'_> {
         let Self { subject, name, organization_id, roles, groups, permissions, .. } = self;
-        let Self { owner_id, session_id, client_id, actors, acr, auth_time, via, .. } = self;
-        let who = (subject, name, organization_id, roles, groups, permissions);
+        let Self { owner_id, session_id, client_id, actors, acr, auth_time, via, reach, .. } = self;
+        let who = (subject, name, organization_id, roles, groups, permissions, reach);
         (who, owner_id, session_id, client_id, actors, acr, auth_time, via)
+    }
+
+    /// The same caller, whose call stands under these policies.
+    pub(super) fn under(self, standing: Standing) -> Self {
+        Self { standing, ..self }
     }
 
     /// The same caller, whose call was tried so often before.
@@ -284,9 +312,10 @@ fn covers(pattern: &str, permission: &str) -> bool {
     }
 }
 
-fn no_gate() -> Status {
+/// The fault of a handler that was mounted without a gate.
+pub(crate) fn no_gate() -> Fault {
     tracing::error!("a handler was reached without passing the gate");
-    Fault::new(tonic::Code::Internal, ErrorReason::Internal, "internal error").into()
+    Fault::new(tonic::Code::Internal, ErrorReason::Internal, "internal error")
 }
 
 #[cfg(test)]

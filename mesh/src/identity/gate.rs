@@ -17,6 +17,7 @@ use self::credential::{Credential, credential, wrong_scheme};
 use super::{Caller, Challenge, Here, Verifier, open_mode, origin, resource, verifier::Shown};
 use crate::{
     audit::Reports,
+    authorization::{self, Standing},
     fault::Fault,
     policy::{Call, Policy},
     serve::{Mount, Mounts, Peer},
@@ -187,18 +188,36 @@ impl Gate {
         };
         self.ask_policy(path, identified.as_ref().ok(), parts).await?;
         let caller = identified?;
-        if let Permission::Named(permission) = permission {
-            if caller.is_anonymous() {
-                return Err(no_credential());
-            }
-            caller.require(permission).inspect_err(|_| self.denied(&caller, path, permission))?;
+        if matches!(permission, Permission::Named(_)) && caller.is_anonymous() {
+            return Err(no_credential());
         }
         tracing::Span::current().record("caller", caller.subject.as_str());
-        parts.extensions.insert(caller.with_trace(trace::current()));
+        let standing = self.standing(&caller, path).await?;
+        if let Permission::Named(permission) = permission {
+            let admitted = match &standing {
+                Standing::Under(call) => call.policies.admit(&caller, permission, path, call.at),
+                Standing::Free | Standing::Unknown => caller.require(permission),
+            };
+            admitted.inspect_err(|_| self.denied(&caller, path, permission))?;
+        }
+        parts.extensions.insert(caller.under(standing).with_trace(trace::current()));
         if let Some(mount) = mounted {
             parts.extensions.insert(mount);
         }
         Ok(())
+    }
+
+    /// The policies that a call stands under: those of the caller's organisation. Fails if they are not
+    /// known, because auth has not told anything yet.
+    async fn standing(&self, caller: &Caller, path: &str) -> Result<Standing, Fault> {
+        if caller.organization_id.is_empty() {
+            return Ok(Standing::Free);
+        }
+        let Some(policies) = self.verifier.policies(&caller.organization_id).await? else {
+            return Ok(Standing::Free);
+        };
+        let (method, at) = (path.to_owned(), self.verifier.now());
+        Ok(Standing::Under(Arc::new(authorization::Call { policies, method, at })))
     }
 
     /// The mount that has the method: the one whose route was taken, else the present one.

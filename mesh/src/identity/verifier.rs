@@ -19,7 +19,12 @@ use super::{
     dpop::ReplayCache,
     fingerprint, jose, origin, resource, token,
 };
-use crate::{channel::Channel, clock::Clock, fault::Fault};
+use crate::{
+    authorization::Policies,
+    channel::Channel,
+    clock::{Clock, Timestamp},
+    fault::Fault,
+};
 
 mod access_token;
 mod api_key;
@@ -115,6 +120,23 @@ impl Verifier {
     /// The access state; fails if there is none yet.
     pub(super) async fn state(&self) -> Result<Arc<Access>, Fault> {
         self.access.get().await.ok_or_else(auth_unreachable)
+    }
+
+    /// The published policies of an organisation, if it has any; fails closed before auth has told.
+    pub(super) async fn policies(
+        &self,
+        organization: &str,
+    ) -> Result<Option<Arc<Policies>>, Fault> {
+        let state = match self.last_state() {
+            Some(state) => state,
+            None => self.state().await?,
+        };
+        Ok(state.policies.get(organization).cloned())
+    }
+
+    /// The time by the clock of the process.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The access state, if there is one already.

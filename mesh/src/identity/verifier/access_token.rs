@@ -179,6 +179,7 @@ impl Claims<'_> {
         caller.organization_id = self.text("org_id")?.unwrap_or_default();
         caller.client_id = self.text("client_id")?;
         caller.actors = self.actors()?;
+        caller.reach = self.texts("reach")?;
         caller.acr = self.text("acr")?;
         caller.auth_time = self.seconds("auth_time")?;
         Some(caller)

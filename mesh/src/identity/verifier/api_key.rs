@@ -89,6 +89,7 @@ impl ApiKey {
         caller.roles = answer.roles;
         caller.organization_id = answer.organization_id;
         caller.groups = answer.groups;
+        caller.reach = answer.reach;
         caller.owner_id = Some(answer.user_id).filter(|id| !id.is_empty());
         let allowed = answer.allowed_addresses;
         Self {
