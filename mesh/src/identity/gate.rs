@@ -192,11 +192,16 @@ impl Gate {
             return Err(no_credential());
         }
         tracing::Span::current().record("caller", caller.subject.as_str());
-        let standing = self.standing(&caller, path).await?;
+        let standing = match permission {
+            Permission::Named(_) => self.standing(&caller, path).await?,
+            // Nothing is decided here; what a handler asks is refused while nothing is known.
+            Permission::Public | Permission::Internal => self.last_standing(&caller, path),
+        };
         if let Permission::Named(permission) = permission {
             let admitted = match &standing {
                 Standing::Under(call) => call.policies.admit(&caller, permission, path, call.at),
-                Standing::Free | Standing::Unknown => caller.require(permission),
+                Standing::Free => caller.require(permission),
+                Standing::Unknown => Err(unknown_policies()),
             };
             admitted.inspect_err(|_| self.denied(&caller, path, permission))?;
         }
@@ -210,14 +215,28 @@ impl Gate {
     /// The policies that a call stands under: those of the caller's organisation. Fails if they are not
     /// known, because auth has not told anything yet.
     async fn standing(&self, caller: &Caller, path: &str) -> Result<Standing, Fault> {
-        if caller.organization_id.is_empty() {
-            return Ok(Standing::Free);
+        match self.last_standing(caller, path) {
+            Standing::Unknown => {
+                self.verifier.state().await?;
+                Ok(self.last_standing(caller, path))
+            }
+            known @ (Standing::Free | Standing::Under(_)) => Ok(known),
         }
-        let Some(policies) = self.verifier.policies(&caller.organization_id).await? else {
-            return Ok(Standing::Free);
-        };
-        let (method, at) = (path.to_owned(), self.verifier.now());
-        Ok(Standing::Under(Arc::new(authorization::Call { policies, method, at })))
+    }
+
+    /// The same, as far as it is known.
+    fn last_standing(&self, caller: &Caller, path: &str) -> Standing {
+        if caller.organization_id.is_empty() {
+            return Standing::Free;
+        }
+        let Some(state) = self.verifier.last_state() else { return Standing::Unknown };
+        match state.policies.get(&caller.organization_id).cloned() {
+            Some(policies) => {
+                let (method, at) = (path.to_owned(), self.verifier.now());
+                Standing::Under(Arc::new(authorization::Call { policies, method, at }))
+            }
+            None => Standing::Free,
+        }
     }
 
     /// The mount that has the method: the one whose route was taken, else the present one.
@@ -412,6 +431,12 @@ fn permission(method: &MethodDescriptor) -> Result<Permission, GateError> {
 fn is_built_in(path: &str) -> bool {
     let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
     service.is_some_and(|(service, _)| BUILT_IN.contains(&service))
+}
+
+/// It was waited for, so this does not come about.
+fn unknown_policies() -> Fault {
+    Fault::unavailable(ErrorReason::AuthUnreachable)
+        .message("the policies of the organisation are not known yet; retry later")
 }
 
 fn unknown_method() -> Fault {

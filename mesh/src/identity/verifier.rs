@@ -20,7 +20,6 @@ use super::{
     fingerprint, jose, origin, resource, token,
 };
 use crate::{
-    authorization::Policies,
     channel::Channel,
     clock::{Clock, Timestamp},
     fault::Fault,
@@ -120,18 +119,6 @@ impl Verifier {
     /// The access state; fails if there is none yet.
     pub(super) async fn state(&self) -> Result<Arc<Access>, Fault> {
         self.access.get().await.ok_or_else(auth_unreachable)
-    }
-
-    /// The published policies of an organisation, if it has any; fails closed before auth has told.
-    pub(super) async fn policies(
-        &self,
-        organization: &str,
-    ) -> Result<Option<Arc<Policies>>, Fault> {
-        let state = match self.last_state() {
-            Some(state) => state,
-            None => self.state().await?,
-        };
-        Ok(state.policies.get(organization).cloned())
     }
 
     /// The time by the clock of the process.

@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, watch};
 use crate::{
     Error,
     domain::directory::Directory,
+    domain::policies::PolicySet,
     signing::Signing,
     store::{Snapshot, Store},
 };
@@ -86,11 +87,18 @@ impl Access {
         self.state.borrow().users
     }
 
+    /// The published policies of an organisation.
+    pub(crate) fn policy_set(&self, organization: &str) -> Option<Arc<PolicySet>> {
+        let state = self.state.borrow();
+        state.policy_sets.iter().find(|set| set.organization_id == organization).cloned()
+    }
+
     /// Reads the state again and tells it if it changed.
     pub(crate) async fn refresh(&self) -> Result<(), Error> {
         let _one_at_a_time = self.reading.lock().await;
         let now = self.clock.now();
-        let mut snapshot = self.store.snapshot(now, now.before(self.told)).await?;
+        let known = self.state.borrow().policy_sets.clone();
+        let mut snapshot = self.store.snapshot(now, now.before(self.told), &known).await?;
         // A part of the state, so that keys that come and go with the time are told like a change.
         snapshot.jwks = self.signing.access_jwks(now);
         let mut directory = self.directory();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lightning_mesh::{clock::Clock, shutdown::Shutdown};
+use lightning_mesh::{channel::Peers, clock::Clock, shutdown::Shutdown};
 use tonic::{Response, metadata::MetadataValue};
 
 use crate::logic::Auth;
@@ -17,6 +17,8 @@ mod organizations;
 mod principals;
 mod roles;
 mod service_accounts;
+mod decisions;
+mod policies;
 mod sessions;
 mod users;
 
@@ -26,6 +28,7 @@ pub(crate) struct Api {
     pub(crate) auth: Arc<Auth>,
     pub(crate) clock: Clock,
     pub(crate) shutdown: Shutdown,
+    pub(crate) peers: Peers,
 }
 
 /// An answer with secrets in it, which nobody on the way may keep (RFC 6749 section 5.1).

@@ -16,7 +16,8 @@ use crate::{
         api_keys::{self as keys, ApiKey, KeyText, MAX_ADDRESSES, MAX_NAME},
         clients::OWN_CLIENT,
         codes::{Asked, Demand},
-        is_line,
+        is_line, permissions,
+        policies::PolicySet,
         sessions::Session,
         users::{Change, Draft, User},
     },
@@ -32,6 +33,7 @@ use crate::{
 pub(crate) mod audit;
 pub(crate) mod clients;
 pub(crate) mod directory;
+pub(crate) mod policies;
 
 /// The orders of every list here, the default first.
 const ORDERS: [&str; 2] = ["create_time desc", "create_time"];
@@ -286,6 +288,7 @@ pub(crate) fn api_key(key: &ApiKey, text: Option<&KeyText>) -> pb::ApiKey {
 pub(crate) fn verified(verified: Verified) -> pb::VerifyApiKeyResponse {
     let Verified { key, owner, permissions } = verified;
     let is_users = key.owner.user_id().is_some();
+    let reach = permissions::reach(&key.scopes);
     pb::VerifyApiKeyResponse {
         api_key_id: key.id.into(),
         user_id: if is_users { key.owner.id().to_owned() } else { String::new() },
@@ -297,6 +300,16 @@ pub(crate) fn verified(verified: Verified) -> pb::VerifyApiKeyResponse {
         organization_id: owner.organization_id,
         groups: owner.groups,
         allowed_addresses: key.allowed_addresses,
+        allowed_addresses: Vec::new(),
+        reach,
+    }
+}
+
+fn policy_set(set: &PolicySet) -> pb::PolicySet {
+    pb::PolicySet {
+        organization_id: set.organization_id.clone(),
+        version: set.version,
+        text: set.text.clone(),
     }
 }
 
@@ -314,6 +327,7 @@ pub(crate) fn access_state(
         resources: resources.clone().into_iter().collect(),
         revoked_token_ids: snapshot.revoked_tokens,
         stopped_subjects: snapshot.stopped,
+        policy_sets: snapshot.policy_sets.iter().map(|set| policy_set(set)).collect(),
         ..pb::AccessState::default()
     }
 }

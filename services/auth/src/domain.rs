@@ -16,6 +16,7 @@ pub(crate) mod jwks;
 pub(crate) mod keys;
 pub(crate) mod organizations;
 pub(crate) mod permissions;
+pub(crate) mod policies;
 pub(crate) mod principals;
 pub(crate) mod redirects;
 pub(crate) mod requests;

@@ -6,14 +6,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use lightning_mesh::fault::Fault;
+use lightning_mesh::{authorization::PolicyFault, fault::Fault};
 use lightning_proto::{auth::v1::ErrorReason as Reason, mesh::v1::ErrorReason as MeshReason};
 use tonic::Status;
 
 use crate::{
+    authzen::Malformed,
     domain::{
         Violation, Violations,
         permissions::{MAX_SCOPES, ROLES, ScopeRefusal},
+        policies::{MAX_POLICIES, MAX_TOTAL},
     },
     lockout::Locked,
     passwords::Weakness,
@@ -304,6 +306,60 @@ pub enum Error {
     /// A token could not be signed.
     #[error("the token cannot be signed")]
     Signing,
+    Signing(#[from] jsonwebtoken::errors::Error),
+    /// No policy of the organisation has this id.
+    #[error("no policy has the id {id:?}")]
+    PolicyNotFound {
+        /// The id.
+        id: String,
+    },
+    /// Fields of a policy are wrong.
+    #[error("{}", first_of(.0))]
+    PolicyInvalid(Vec<Violation>),
+    /// The organisation has as many policies as it may have.
+    #[error("an organisation may have at most {MAX_POLICIES} policies with {} KiB together", MAX_TOTAL / 1024)]
+    TooManyPolicies,
+    /// The policies that are to be published have faults.
+    #[error("{}", first_fault(.0))]
+    PoliciesFaulty(Vec<PolicyFault>),
+    /// No version has this number, or it is kept no longer.
+    #[error("there is no version {version} of the policies, or it is kept no longer")]
+    PolicyVersionNotFound {
+        /// The number; 0 for the present one.
+        version: i64,
+    },
+    /// Somebody was faster.
+    #[error(
+        "the draft changed since it was looked at, or somebody published meanwhile; look again"
+    )]
+    PoliciesChanged,
+    /// The publication would shut the publisher out.
+    #[error(
+        "with these policies you could not change policies any more: they deny you {permission} ({})",
+        policies.join(", ")
+    )]
+    PoliciesLockout {
+        /// What would be denied.
+        permission: String,
+        /// By which policies.
+        policies: Vec<String>,
+    },
+    /// The publication would give what the publisher may not give.
+    #[error(
+        "to publish the policy {policy_id} you need the permission {permission}, which it gives away"
+    )]
+    PoliciesEscalate {
+        /// Which policy.
+        policy_id: String,
+        /// What is missing.
+        permission: String,
+    },
+    /// A question to the decision point is not one.
+    #[error("{0}")]
+    QuestionInvalid(String),
+    /// Work beside the runtime broke off.
+    #[error("work in the background was interrupted")]
+    Interrupted,
     /// A row of the database does not read back.
     #[error("the database holds a {what} that does not read back")]
     Row {
@@ -345,6 +401,12 @@ impl Error {
             ScopeRefusal::TooMany => format!("at most {MAX_SCOPES} scopes can be named"),
         };
         Self::ScopeInvalid { what }
+    }
+}
+
+impl From<Malformed> for Error {
+    fn from(malformed: Malformed) -> Self {
+        Self::QuestionInvalid(malformed.0)
     }
 }
 
@@ -489,6 +551,33 @@ impl From<Error> for Fault {
             Error::AuditUnavailable => Self::unavailable(MeshReason::StorageUnavailable)
                 .message(text)
                 .retry_after(Duration::from_secs(1)),
+            Error::PolicyNotFound { id } => {
+                Self::not_found(Reason::PolicyNotFound).message(text).with("policy_id", id)
+            }
+            Error::PolicyInvalid(wrong) => {
+                fields(Self::invalid(Reason::PolicyInvalid).message(text), wrong)
+            }
+            Error::TooManyPolicies => Self::exhausted(MeshReason::LimitExceeded).message(text),
+            Error::PoliciesFaulty(faults) => faulty(&text, &faults),
+            Error::PolicyVersionNotFound { version } => {
+                Self::not_found(Reason::PolicyVersionNotFound)
+                    .message(text)
+                    .with("version", version)
+            }
+            Error::PoliciesChanged => Self::aborted(Reason::PoliciesChanged).message(text),
+            Error::PoliciesLockout { permission, policies } => {
+                Self::precondition(Reason::PoliciesLockout)
+                    .message(text)
+                    .with("permission", permission)
+                    .with("policies", policies.join(","))
+            }
+            Error::PoliciesEscalate { policy_id, permission } => {
+                Self::denied(Reason::PoliciesEscalate)
+                    .message(text)
+                    .with("permission", permission)
+                    .with("policy_id", policy_id)
+            }
+            Error::QuestionInvalid(_) => Self::invalid(Reason::QuestionInvalid).message(text),
             Error::RequestIdReused => Self::idempotency_key_reused(),
             Error::Store(source) => of_store(source),
             Error::Config { .. }
@@ -499,6 +588,8 @@ impl From<Error> for Fault {
             | Error::PasswordHash(_)
             | Error::Egress(_)
             | Error::Signing
+            | Error::Signing(_)
+            | Error::Interrupted
             | Error::Row { .. } => Self::internal(error),
         }
     }
@@ -551,6 +642,25 @@ fn first_of(wrong: &[Violation]) -> String {
         [] => "the request is not valid".to_owned(),
         [one] => format!("{} {}", one.field, one.text),
         [one, others @ ..] => format!("{} {} (and {} more)", one.field, one.text, others.len()),
+    }
+}
+
+/// Every fault as a field of the draft, up to a hundred.
+fn faulty(text: &str, faults: &[PolicyFault]) -> Fault {
+    let faults = faults.iter().filter(|fault| !fault.warning).take(100);
+    faults.fold(Fault::invalid(Reason::PoliciesFaulty).message(text), |fault, one| {
+        let PolicyFault { policy_id, line, column, message, .. } = one;
+        fault.field(format!("policies.{policy_id}"), format!("{line}:{column}: {message}"))
+    })
+}
+
+fn first_fault(faults: &[PolicyFault]) -> String {
+    let mut faults = faults.iter().filter(|fault| !fault.warning);
+    match (faults.next(), faults.count()) {
+        (Some(PolicyFault { policy_id, line, column, message, .. }), more) => {
+            format!("the policy {policy_id} is faulty at {line}:{column}: {message} ({more} more)")
+        }
+        (None, _) => "the policies are faulty".to_owned(),
     }
 }
 

@@ -15,6 +15,8 @@ use lightning_proto::auth::v1::{
     organization_service_server::OrganizationServiceServer,
     principal_service_server::PrincipalServiceServer, role_service_server::RoleServiceServer,
     service_account_service_server::ServiceAccountServiceServer,
+    auth_service_server::AuthServiceServer, client_service_server::ClientServiceServer,
+    decision_service_server::DecisionServiceServer, policy_service_server::PolicyServiceServer,
     session_service_server::SessionServiceServer, user_service_server::UserServiceServer,
 };
 use lightning_store::Settings;
@@ -22,6 +24,7 @@ use lightning_store::Settings;
 mod access;
 mod api;
 mod audit;
+mod authzen;
 mod config;
 mod contract;
 mod convert;
@@ -67,6 +70,8 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
     let http = oidc::router(auth.clone());
     let pages = pages::router(auth.clone());
     let api = Api { auth: auth.clone(), clock, shutdown };
+    let peers = context.peers().clone();
+    let api = Api { auth: auth.clone(), clock, shutdown, peers };
     Ok(Service::new("auth")
         .grpc(AccessServiceServer::new(api.clone()))
         .grpc(ApiKeyServiceServer::new(api.clone()))
@@ -78,6 +83,8 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
         .grpc(PrincipalServiceServer::new(api.clone()))
         .grpc(RoleServiceServer::new(api.clone()))
         .grpc(ServiceAccountServiceServer::new(api.clone()))
+        .grpc(DecisionServiceServer::new(api.clone()))
+        .grpc(PolicyServiceServer::new(api.clone()))
         .grpc(SessionServiceServer::new(api.clone()))
         .grpc(UserServiceServer::new(api))
         .http(oidc::PREFIX, http)

@@ -178,6 +178,7 @@ impl Signing {
             roles: &token.principal.roles,
             groups: &token.principal.groups,
             permissions: token.permissions,
+            reach: token.reach,
             scope: &token.scope,
             auth_time: token.authentication.map(|authentication| authentication.at.as_seconds()),
             acr: token.authentication.map(Authentication::class),

@@ -24,6 +24,7 @@ mod directory;
 mod keys;
 mod logouts;
 mod requests;
+mod policies;
 mod revocations;
 mod schema;
 mod schema_browser;
@@ -85,6 +86,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, name: "directory", sql: directory::TABLES },
     Migration { version: 8, name: "keys_of_service_accounts", sql: api_keys::TABLE },
     Migration { version: 9, name: "audit", sql: audit::TABLES },
+    Migration { version: 10, name: "policies", sql: policies::TABLES },
 ];
 
 const BUMP: &str = "UPDATE access SET revision = revision + 1 WHERE id = 1";

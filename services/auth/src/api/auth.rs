@@ -92,10 +92,11 @@ impl AuthService for Api {
         request: Request<pb::CheckPermissionRequest>,
     ) -> Result<Response<pb::CheckPermissionResponse>, Status> {
         let (caller, request) = Caller::split(request)?;
-        let verdict =
-            self.auth.check_permission(&caller, &request.permission, &request.user_id).await?;
-        let (allowed, reason) = (verdict.allowed, verdict.reason);
-        Ok(Response::new(pb::CheckPermissionResponse { allowed, reason }))
+        let (permission, user_id) = (&request.permission, &request.user_id);
+        let explained = self.auth.explain_permission(&caller, permission, user_id).await?;
+        let (allowed, reason) = (explained.allowed, explained.reason);
+        let policies = explained.policies;
+        Ok(Response::new(pb::CheckPermissionResponse { allowed, reason, policies }))
     }
 
     async fn get_jwks(&self, _: Request<pb::GetJwksRequest>) -> Result<Response<HttpBody>, Status> {

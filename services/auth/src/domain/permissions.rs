@@ -138,6 +138,11 @@ pub(crate) fn under(held: &[String], scopes: &[String]) -> Vec<String> {
     if scopes.is_empty() { held.to_vec() } else { intersection(held, scopes) }
 }
 
+/// Up to where policies may give a credential with these scopes more than the roles do.
+pub(crate) fn reach(scopes: &[String]) -> Vec<String> {
+    if scopes.is_empty() { vec!["*".to_owned()] } else { scopes.to_vec() }
+}
+
 /// What both sets of patterns allow. A pattern that is not well-formed allows nothing.
 pub(crate) fn intersection(left: &[String], right: &[String]) -> Vec<String> {
     let right: Vec<Pattern> = right.iter().filter_map(|text| Pattern::parse(text)).collect();

@@ -165,7 +165,13 @@ impl Auth {
             None => whole,
         };
         let scope = [oidc.as_slice(), &granted].concat().join(" ");
+        let anything = ["*".to_owned()];
+        let mut reach = client.permitted(&anything, &session.scopes);
+        if minting.scopes.is_some() {
+            reach = permissions::intersection(&reach, &wanted);
+        }
         let token = AccessToken {
+            reach: &reach,
             session_id: Some(session.id.as_str()),
             authentication: Some(&session.terms.authentication),
             audiences: minting.audiences,

@@ -22,6 +22,8 @@ pub(crate) struct AccessToken<'a> {
     pub(crate) principal: &'a Principal,
     /// What it allows: the principal's permissions under the scopes.
     pub(crate) permissions: &'a [String],
+    /// Up to where policies may give more than the roles do, as patterns.
+    pub(crate) reach: &'a [String],
     /// The `scope` claim.
     pub(crate) scope: String,
     /// The resource indicators (RFC 8707) it is for; empty for every service of the mesh.
@@ -147,6 +149,7 @@ impl<'a> AccessToken<'a> {
         Self {
             principal,
             permissions,
+            reach: &[],
             scope: permissions.join(" "),
             audiences: &[],
             client_id,
@@ -207,6 +210,8 @@ pub(super) struct Claims<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(super) groups: &'a [String],
     pub(super) permissions: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(super) reach: &'a [String],
     pub(super) scope: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) auth_time: Option<i64>,

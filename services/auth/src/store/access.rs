@@ -1,10 +1,12 @@
 //! What decides about callers, read as a whole.
 
+use std::sync::Arc;
+
 use lightning_mesh::clock::Timestamp;
 use lightning_store::params;
 
 use super::Store;
-use crate::Error;
+use crate::{Error, domain::policies::PolicySet};
 
 /// The most ended sessions that are told of. They are told only until their last access token has
 /// expired, so this is more than 100 ended sessions a second.
@@ -26,6 +28,8 @@ pub(crate) struct Snapshot {
     pub(crate) jwks: String,
     /// Who may do nothing, out of the directory.
     pub(crate) stopped: Vec<String>,
+    /// The published policies of all organisations.
+    pub(crate) policy_sets: Vec<Arc<PolicySet>>,
 }
 
 const REVISION: &str = "SELECT revision, directory FROM access WHERE id = 1";
@@ -36,11 +40,13 @@ const REVOKED: &str =
     "SELECT id FROM sessions WHERE end_time > $1 ORDER BY end_time DESC, id LIMIT $2";
 
 impl Store {
-    /// Reads the state at `now`; sessions that ended up to `since` are left out.
+    /// Reads the state at `now`; sessions that ended up to `since` are left out. Policies that are `known`
+    /// are not read again.
     pub(crate) async fn snapshot(
         &self,
         now: Timestamp,
         since: Timestamp,
+        known: &[Arc<PolicySet>],
     ) -> Result<Snapshot, Error> {
         // The revision first: a change in between makes the next reading different, never this one stale.
         let (revision, directory) = self.revision().await?;
@@ -52,6 +58,7 @@ impl Store {
         let mut revoked = rows.iter().map(|row| row.text("id")).collect::<Result<Vec<_>, _>>()?;
         revoked.sort();
         let revoked_tokens = self.revoked_tokens(now).await?;
+        let policy_sets = self.policy_sets(known).await?;
         let jwks = String::new();
         Ok(Snapshot {
             revision,
@@ -61,6 +68,7 @@ impl Store {
             revoked_tokens,
             jwks,
             stopped: Vec::new(),
+            policy_sets,
         })
     }
 
