@@ -49,7 +49,7 @@ openapi: ## Print the OpenAPI document
 
 bench: build ## Print the figures: the JSON codec's, then start, memory, requests per second, size
 	$(CARGO) bench --locked -p lightning-transcode --bench codec --bench codec_allocations
-	$(CARGO) bench --locked -p lightning-mesh --bench identity
+	$(CARGO) bench --locked -p lightning-mesh --bench identity --bench authorization
 	./deploy/bench-peers.sh $(CARGO) bench --locked -p lightning --bench auth --bench edge --bench mesh
 
 ci: ## Run what the build server runs

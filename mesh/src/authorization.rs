@@ -38,7 +38,7 @@ pub const BUILT_IN: &str = "permissions";
 
 /// The areas whose permissions belong to those who run the mesh: no policy of an organisation gives
 /// them.
-const PLATFORM: [&str; 3] = ["gateway", "organizations", "platform"];
+const PLATFORM: [&str; 4] = ["gateway", "keys", "monitoring", "organizations"];
 
 /// What is asked about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

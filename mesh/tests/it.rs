@@ -20,6 +20,8 @@ mod drain;
 mod identity;
 #[path = "it/limits.rs"]
 mod limits;
+#[path = "it/policies.rs"]
+mod policies;
 #[path = "it/proofs.rs"]
 mod proofs;
 #[path = "it/protocols.rs"]

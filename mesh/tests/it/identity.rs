@@ -192,9 +192,9 @@ async fn without_auth_nobody_is_believed() {
     let expected = (Code::Unavailable, "AUTH_UNREACHABLE".to_owned());
     assert_eq!(refusal(&base, &[]).await, expected);
     assert_eq!(refusal(&base, &[("x-api-key", "lk_good")]).await, expected);
-    // The services among themselves need no auth.
-    let mut peer = client(harness.channel("monitoring"));
-    assert_eq!(peer.get_service(get("who")).await.unwrap().into_inner().id, "local");
+    // Services that act for themselves need no auth; on behalf of members, the policies must be known.
+    let mut peer = client(harness.channel_as("monitoring", Caller::service("agents")));
+    assert_eq!(peer.get_service(get("who")).await.unwrap().into_inner().id, "service:agents");
 }
 
 #[tokio::test]

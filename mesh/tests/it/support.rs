@@ -12,6 +12,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use lightning_mesh::{
     Context, Service,
+    authorization::Resource,
     channel::Channel,
     fault::Fault,
     identity::{Caller, Gate},
@@ -63,6 +64,11 @@ impl MonitoringService for Echo {
             return peer
                 .get_service(caller.request(pb::GetServiceRequest { id: next.into() }))
                 .await;
+        }
+        if let Some(id) = request.id.strip_prefix("resource:") {
+            let resource = Resource::new("service", id, &caller.organization_id);
+            caller.authorize("monitoring.read", &resource.owned_by("u1"))?;
+            return Ok(answer(id.to_owned()));
         }
         match request.id.as_str() {
             "who" => Ok(tonic::Response::new(pb::Service {

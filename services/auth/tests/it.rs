@@ -22,12 +22,16 @@ mod codes;
 #[cfg(test)]
 #[path = "it/directory.rs"]
 mod directory;
+#[path = "it/decisions.rs"]
+mod decisions;
 #[cfg(test)]
 #[path = "it/logins.rs"]
 mod logins;
 #[cfg(test)]
 #[path = "it/organizations.rs"]
 mod organizations;
+#[path = "it/policies.rs"]
+mod policies;
 #[cfg(test)]
 #[path = "it/scaled.rs"]
 mod scaled;

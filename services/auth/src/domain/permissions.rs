@@ -8,6 +8,8 @@
 
 use std::collections::BTreeSet;
 
+use lightning_mesh::authorization::is_platform;
+
 /// The built-in roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -27,10 +29,6 @@ pub(crate) const ROLES: [Role; 4] = [Role::Admin, Role::Developer, Role::Analyst
 /// Areas that only admins hold unless a role names them: who may do what, and how the mesh is run.
 const GUARDED: [&str; 7] =
     ["audit", "auth", "clients", "gateway", "keys", "organizations", "policies"];
-
-/// Areas that concern the whole installation, so that nobody outside of the operator's organisation
-/// holds anything of them.
-const OPERATOR: [&str; 4] = ["gateway", "keys", "monitoring", "organizations"];
 
 /// The most scopes that a credential may name.
 pub(crate) const MAX_SCOPES: usize = 100;
@@ -83,7 +81,7 @@ impl Role {
         if self == Self::Admin && operator {
             return vec!["*".to_owned()];
         }
-        let holds = |name: &&String| self.holds(name) && (operator || !is_operators(name));
+        let holds = |name: &&String| self.holds(name) && (operator || !is_platform(name));
         contract.iter().filter(holds).cloned().collect()
     }
 
@@ -109,14 +107,9 @@ impl From<Role> for String {
     }
 }
 
-/// Whether a permission concerns the whole installation.
-pub(crate) fn is_operators(permission: &str) -> bool {
-    permission.split_once('.').is_some_and(|(area, _)| OPERATOR.contains(&area))
-}
-
 /// The permissions of the contract that can be held in an organisation at all.
 pub(crate) fn holdable(contract: &[String], operator: bool) -> Vec<String> {
-    contract.iter().filter(|name| operator || !is_operators(name)).cloned().collect()
+    contract.iter().filter(|name| operator || !is_platform(name)).cloned().collect()
 }
 
 /// The permissions that patterns come to, one by one.

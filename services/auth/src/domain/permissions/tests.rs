@@ -1,6 +1,6 @@
 //! The roles against the contract, and patterns that never grow.
 
-use super::{ROLES, Role, ScopeRefusal, allows, check_scopes, intersection, is_operators};
+use super::{ROLES, Role, ScopeRefusal, allows, check_scopes, intersection, is_platform};
 
 fn contract() -> Vec<String> {
     crate::contract::permissions().to_vec()
@@ -37,7 +37,7 @@ fn roles_hold_what_their_names_say() {
         let is_guarded = guarded.iter().any(|area| permission.starts_with(area));
         check(Role::Developer, permission, !is_guarded);
         let of_others = Role::Admin.permissions(&contract, false);
-        assert_eq!(allows(&of_others, permission), !is_operators(permission), "{permission}");
+        assert_eq!(allows(&of_others, permission), !is_platform(permission), "{permission}");
     }
     for role in ROLES {
         check(role, "gateway.debug", role == Role::Admin);
