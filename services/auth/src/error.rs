@@ -10,6 +10,9 @@ use lightning_mesh::{authorization::PolicyFault, fault::Fault};
 use lightning_proto::{auth::v1::ErrorReason as Reason, mesh::v1::ErrorReason as MeshReason};
 use tonic::Status;
 
+mod policies;
+
+use self::policies::{faulty, first_fault};
 use crate::{
     authzen::Malformed,
     domain::{
@@ -306,7 +309,6 @@ pub enum Error {
     /// A token could not be signed.
     #[error("the token cannot be signed")]
     Signing,
-    Signing(#[from] jsonwebtoken::errors::Error),
     /// No policy of the organisation has this id.
     #[error("no policy has the id {id:?}")]
     PolicyNotFound {
@@ -588,7 +590,6 @@ impl From<Error> for Fault {
             | Error::PasswordHash(_)
             | Error::Egress(_)
             | Error::Signing
-            | Error::Signing(_)
             | Error::Interrupted
             | Error::Row { .. } => Self::internal(error),
         }
@@ -642,25 +643,6 @@ fn first_of(wrong: &[Violation]) -> String {
         [] => "the request is not valid".to_owned(),
         [one] => format!("{} {}", one.field, one.text),
         [one, others @ ..] => format!("{} {} (and {} more)", one.field, one.text, others.len()),
-    }
-}
-
-/// Every fault as a field of the draft, up to a hundred.
-fn faulty(text: &str, faults: &[PolicyFault]) -> Fault {
-    let faults = faults.iter().filter(|fault| !fault.warning).take(100);
-    faults.fold(Fault::invalid(Reason::PoliciesFaulty).message(text), |fault, one| {
-        let PolicyFault { policy_id, line, column, message, .. } = one;
-        fault.field(format!("policies.{policy_id}"), format!("{line}:{column}: {message}"))
-    })
-}
-
-fn first_fault(faults: &[PolicyFault]) -> String {
-    let mut faults = faults.iter().filter(|fault| !fault.warning);
-    match (faults.next(), faults.count()) {
-        (Some(PolicyFault { policy_id, line, column, message, .. }), more) => {
-            format!("the policy {policy_id} is faulty at {line}:{column}: {message} ({more} more)")
-        }
-        (None, _) => "the policies are faulty".to_owned(),
     }
 }
 
