@@ -62,7 +62,7 @@ impl Asked {
             .map_err(unaskable)?,
         ];
         let entities = Entities::from_entities(entities, None).map_err(unaskable)?;
-        let context = context(question, granted).map_err(unaskable)?;
+        let context = context(question, granted)?;
         let request = Request::new(principal.clone(), action.clone(), thing.clone(), context, None)
             .map_err(unaskable)?;
         Ok(Self {
@@ -121,10 +121,7 @@ fn of_resource(resource: &Resource) -> HashMap<String, Value> {
     attributes
 }
 
-fn context(
-    question: &Question<'_>,
-    granted: bool,
-) -> Result<Context, cedar_policy::ContextCreationError> {
+fn context(question: &Question<'_>, granted: bool) -> Result<Context, Unaskable> {
     let Question { caller, method, at, .. } = question;
     let optional = [("via", &caller.via), ("client_id", &caller.client_id), ("acr", &caller.acr)];
     let always = [
@@ -137,7 +134,7 @@ fn context(
         optional.into_iter().filter_map(|(name, value)| Some((name, text(value.as_ref()?))));
     let address = caller.address.map(|address| ("address", Value::new_ip(address.to_string())));
     let pairs = always.into_iter().chain(given).chain(address);
-    Context::from_pairs(pairs.map(|(name, value)| (name.to_owned(), value)))
+    Context::from_pairs(pairs.map(|(name, value)| (name.to_owned(), value))).map_err(unaskable)
 }
 
 /// `agent/0190…`; empty for what is not known yet.

@@ -37,7 +37,7 @@ pub(super) struct Matches {
 }
 
 impl Index {
-    pub(super) fn add(&mut self, policy: &Policy) -> Result<(), PolicySetError> {
+    pub(super) fn add(&mut self, policy: &Policy) -> Result<(), Box<PolicySetError>> {
         let principal = match policy.principal_constraint() {
             PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
             PrincipalConstraint::In(uid)
@@ -58,7 +58,7 @@ impl Index {
         let actions: HashSet<_> = actions.into_iter().collect();
         for action in actions {
             let key = (action.clone(), principal.clone(), resource.clone());
-            self.buckets.entry(key).or_default().add(policy.clone())?;
+            self.buckets.entry(key).or_default().add(policy.clone()).map_err(Box::new)?;
             self.actions.insert(action);
         }
         self.principals.insert(principal);

@@ -100,7 +100,9 @@ fn effect(id: &str, policy: &Policy) -> Effect {
     };
     let permissions = match policy.action_constraint() {
         ActionConstraint::Any => all.collect(),
-        ActionConstraint::Eq(uid) => all.filter(|name| covers(&[uid.clone()], name)).collect(),
+        ActionConstraint::Eq(uid) => {
+            all.filter(|name| covers(std::slice::from_ref(&uid), name)).collect()
+        }
         ActionConstraint::In(uids) => all.filter(|name| covers(&uids, name)).collect(),
     };
     let permits = policy.effect() == cedar_policy::Effect::Permit;

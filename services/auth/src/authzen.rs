@@ -125,7 +125,7 @@ pub(crate) enum Semantic {
 #[derive(Debug, Clone)]
 pub(crate) enum Evaluations {
     /// There was no list: it is answered like `/evaluation`.
-    One(Evaluation),
+    One(Box<Evaluation>),
     Many(Vec<Evaluation>, Semantic),
 }
 
@@ -174,7 +174,7 @@ impl Evaluations {
         let Several { defaults, evaluations, options } = read(body)?;
         let evaluations = evaluations.unwrap_or_default();
         if evaluations.is_empty() {
-            return Ok(Self::One(Evaluation::of(defaults)?));
+            return Ok(Self::One(Box::new(Evaluation::of(defaults)?)));
         }
         if evaluations.len() > MAX_EVALUATIONS {
             return Err(malformed(&format!("evaluations may hold at most {MAX_EVALUATIONS}")));

@@ -88,7 +88,7 @@ impl PolicyService for Api {
                 check(vec![text]).await?.0
             }
         };
-        Ok(Response::new(convert::checked(faults, checked.draft_etag)))
+        Ok(Response::new(convert::checked(faults, &checked.draft_etag)))
     }
 
     async fn dry_run_policies(

@@ -84,7 +84,7 @@ pub(crate) fn version(version: Version) -> pb::PolicyVersion {
     }
 }
 
-pub(crate) fn checked(faults: Vec<PolicyFault>, etag: String) -> pb::ValidatePoliciesResponse {
+pub(crate) fn checked(faults: Vec<PolicyFault>, etag: &str) -> pb::ValidatePoliciesResponse {
     let valid = faults.iter().all(|fault| fault.warning);
     let fault = |fault: PolicyFault| pb::PolicyFault {
         policy_id: fault.policy_id,

@@ -187,7 +187,7 @@ pub(crate) fn draft_etag(draft: &[Policy]) -> String {
     let mut state: Vec<_> =
         draft.iter().map(|policy| format!("{} {}\n", policy.id, policy.revision)).collect();
     state.sort();
-    secrets::hash(&state.concat())
+    secrets::hash(state.concat())
 }
 
 #[cfg(test)]
