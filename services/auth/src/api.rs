@@ -12,13 +12,13 @@ mod api_keys;
 mod audit;
 mod auth;
 mod clients;
+mod decisions;
 mod groups;
 mod organizations;
+mod policies;
 mod principals;
 mod roles;
 mod service_accounts;
-mod decisions;
-mod policies;
 mod sessions;
 mod users;
 

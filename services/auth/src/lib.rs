@@ -11,12 +11,12 @@ use lightning_mesh::{Context, Service, clock::Clock, config::Secret};
 use lightning_proto::auth::v1::{
     access_service_server::AccessServiceServer, api_key_service_server::ApiKeyServiceServer,
     audit_service_server::AuditServiceServer, auth_service_server::AuthServiceServer,
-    client_service_server::ClientServiceServer, group_service_server::GroupServiceServer,
+    client_service_server::ClientServiceServer, decision_service_server::DecisionServiceServer,
+    group_service_server::GroupServiceServer,
     organization_service_server::OrganizationServiceServer,
-    principal_service_server::PrincipalServiceServer, role_service_server::RoleServiceServer,
+    policy_service_server::PolicyServiceServer, principal_service_server::PrincipalServiceServer,
+    role_service_server::RoleServiceServer,
     service_account_service_server::ServiceAccountServiceServer,
-    auth_service_server::AuthServiceServer, client_service_server::ClientServiceServer,
-    decision_service_server::DecisionServiceServer, policy_service_server::PolicyServiceServer,
     session_service_server::SessionServiceServer, user_service_server::UserServiceServer,
 };
 use lightning_store::Settings;

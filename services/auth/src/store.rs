@@ -23,8 +23,8 @@ mod devices;
 mod directory;
 mod keys;
 mod logouts;
-mod requests;
 mod policies;
+mod requests;
 mod revocations;
 mod schema;
 mod schema_browser;
@@ -87,7 +87,6 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "keys_of_service_accounts", sql: api_keys::TABLE },
     Migration { version: 9, name: "audit", sql: audit::TABLES },
     Migration { version: 10, name: "policies", sql: policies::TABLES },
-    Migration { version: 6, name: "policies", sql: policies::TABLES },
 ];
 
 const BUMP: &str = "UPDATE access SET revision = revision + 1 WHERE id = 1";
