@@ -24,6 +24,8 @@ mod python;
 mod raw;
 #[path = "../../mesh/tests/it/signer.rs"]
 mod signer;
+#[path = "it/smuggling.rs"]
+mod smuggling;
 #[path = "it/support.rs"]
 mod support;
 #[path = "it/swapping.rs"]
