@@ -300,7 +300,6 @@ pub(crate) fn verified(verified: Verified) -> pb::VerifyApiKeyResponse {
         organization_id: owner.organization_id,
         groups: owner.groups,
         allowed_addresses: key.allowed_addresses,
-        allowed_addresses: Vec::new(),
         reach,
     }
 }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::{Requested, claims_for};
 use crate::domain::{
     UserId,
-    permissions::Role,
     principals::{Principal, Subject},
     users::User,
 };
@@ -19,7 +18,7 @@ fn ada() -> (User, Principal) {
         username: "ada".to_owned(),
         email: "ada@example.com".to_owned(),
         display_name: "Ada Lovelace".to_owned(),
-        roles: vec![Role::Viewer],
+        roles: vec!["viewer".to_owned()],
         disabled: false,
         revision: 1,
         created_at: at,
