@@ -7,6 +7,7 @@ use lightning_mesh::{clock::Timestamp, config::Secret, identity::Caller};
 use super::{Auth, is_local, organization_of};
 use crate::{
     Error,
+    audit::{Event, Outcome},
     domain::{
         SessionId, UserId,
         clients::{OWN_CLIENT, REFRESH_TOKEN, is_oidc_scope},
@@ -192,7 +193,10 @@ impl Auth {
     /// Ends the caller's session.
     pub(crate) async fn logout(&self, caller: &Caller) -> Result<(), Error> {
         let (_, session) = session_of(caller)?;
-        self.end(&session, self.clock.now()).await
+        self.end(&session, self.clock.now()).await?;
+        let event = Event::by(caller, "user.logout", Outcome::Success);
+        self.audit(&event.on("session", session.as_str()));
+        Ok(())
     }
 
     /// Sessions that are alive: the caller's own, or with `auth.read` everybody's of the organisation.
@@ -224,7 +228,9 @@ impl Auth {
         if !is_own && self.user_in(caller, session.user_id.as_str()).await.is_err() {
             return Err(unknown());
         }
-        self.end(&session.id, now).await
+        self.end(&session.id, now).await?;
+        let details = vec![("user_id", session.user_id.to_string())];
+        self.note(caller, "session.ended", ("session", session.id.as_str()), details).await
     }
 
     /// Ends a session and tells everyone. One that has ended stays ended.
