@@ -69,7 +69,6 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
     auth.deliver_logouts(shutdown.clone());
     let http = oidc::router(auth.clone());
     let pages = pages::router(auth.clone());
-    let api = Api { auth: auth.clone(), clock, shutdown };
     let peers = context.peers().clone();
     let api = Api { auth: auth.clone(), clock, shutdown, peers };
     Ok(Service::new("auth")

@@ -146,7 +146,7 @@ impl Auth {
         loop {
             let limit = i64::try_from(CHUNK).unwrap_or(i64::MAX);
             let slice = Slice { after: after.clone(), newest_first: false, limit };
-            let users = self.store.users_in(&slice, None, None).await?;
+            let users = self.store.users_in(&slice, &caller.organization_id, None, None).await?;
             let is_last = users.len() < CHUNK;
             for user in &users {
                 if found.len() >= page.size() || scanned >= MAX_SCANNED {

@@ -101,7 +101,7 @@ impl Auth {
         let (mut people, mut after) = (Vec::new(), None);
         loop {
             let slice = Slice { after: after.take(), newest_first: false, limit: 500 };
-            let users = self.store.users_in(&slice, None, None).await?;
+            let users = self.store.users_in(&slice, organization, None, None).await?;
             let Some(last) = users.last() else { return Ok((people, false)) };
             after = Some((last.created_at.as_micros(), last.id.to_string()));
             let ours = users.iter().filter(|user| user.organization_id == organization);
