@@ -17,6 +17,9 @@ mod audit;
 #[path = "it/canary.rs"]
 mod canary;
 #[cfg(test)]
+#[path = "it/clients.rs"]
+mod clients;
+#[cfg(test)]
 #[path = "it/codes.rs"]
 mod codes;
 #[cfg(test)]
@@ -32,12 +35,19 @@ mod logins;
 mod organizations;
 #[path = "it/policies.rs"]
 mod policies;
+#[path = "it/oauth.rs"]
+mod oauth;
+#[cfg(test)]
+#[path = "it/registration.rs"]
+mod registration;
 #[cfg(test)]
 #[path = "it/scaled.rs"]
 mod scaled;
 #[cfg(test)]
 #[path = "it/stopping.rs"]
 mod stopping;
+#[path = "it/tokens.rs"]
+mod tokens;
 #[cfg(test)]
 #[path = "it/users.rs"]
 mod users;

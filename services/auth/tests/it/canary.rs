@@ -85,12 +85,12 @@ async fn no_secret_is_in_a_log_or_a_file() {
     secrets.extend(secrets_of(&key));
     world.key(key["key"].as_str().unwrap()).get("/api/v1/users").await;
     let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-    let path = "/api/v1/auth/authorize?response_type=code&client_id=app&redirect_uri=http://127.0.0.1/cb\
+    let path = "/api/v1/auth/authorize?response_type=code&client_id=lightning&redirect_uri=http://127.0.0.1/cb\
         &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
     let grant = ada.get(path).await.body;
     secrets.extend(secrets_of(&grant));
     secrets.push(verifier.to_owned());
-    let body = json!({"grant_type": "authorization_code", "code": grant["code"], "client_id": "app",
+    let body = json!({"grant_type": "authorization_code", "code": grant["code"], "client_id": "lightning",
         "redirect_uri": "http://127.0.0.1/cb", "code_verifier": verifier});
     for _ in 0..2 {
         secrets.extend(secrets_of(

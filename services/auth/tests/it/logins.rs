@@ -84,20 +84,48 @@ async fn a_refresh_token_that_comes_twice_ends_the_session() {
     let (ada, tokens) = world.admin().await;
     let fresh = world.refresh(&tokens["refresh_token"]).await;
     assert_eq!(fresh.status, 200);
+    // In the same moment it is a client whose answer was lost, which gets the very same again.
+    let again = world.refresh(&tokens["refresh_token"]).await;
+    assert_eq!(again.body["refresh_token"], fresh.body["refresh_token"], "{again:?}");
     assert_eq!(ada.get("/api/v1/auth/userinfo").await.status, 200);
+    world.advance(Duration::from_secs(10));
     world.refresh(&tokens["refresh_token"]).await.refused(400, "GRANT_INVALID");
     world.refresh(&fresh.body["refresh_token"]).await.refused(400, "GRANT_INVALID");
     eventually(|| async { ada.get("/api/v1/auth/userinfo").await.status == 401 }).await;
-    for bad in ["", "lrt_", "lrt_AAAA", "x"] {
+    for bad in ["lrt_", "lrt_AAAA", "x"] {
         world.refresh(&json!(bad)).await.refused(400, "GRANT_INVALID");
     }
+    world.refresh(&json!("")).await.refused(400, "TOKEN_REQUEST_INVALID");
     let body = json!({"grant_type": "password"});
     world.nobody().post("/api/v1/auth/token", body).await.refused(400, "GRANT_UNSUPPORTED");
 }
 
 #[tokio::test]
-async fn of_many_refreshes_at_once_at_most_one_succeeds() {
+async fn an_older_refresh_token_than_the_last_ends_the_session_at_once() {
     let world = World::new().await;
+    let (ada, tokens) = world.admin().await;
+    let second = world.refresh(&tokens["refresh_token"]).await.body;
+    assert_eq!(world.refresh(&second["refresh_token"]).await.status, 200);
+    world.refresh(&tokens["refresh_token"]).await.refused(400, "GRANT_INVALID");
+    eventually(|| async { ada.get("/api/v1/auth/userinfo").await.status == 401 }).await;
+}
+
+#[tokio::test]
+async fn of_many_refreshes_at_once_all_get_one_successor() {
+    let world = World::new().await;
+    let (_, tokens) = world.admin().await;
+    let all = (0..20).map(|_| world.refresh(&tokens["refresh_token"]));
+    let answers = futures_util::future::join_all(all).await;
+    let first = &answers[0].body["refresh_token"];
+    assert!(first.is_string() && first != &tokens["refresh_token"]);
+    assert!(answers.iter().all(|answer| &answer.body["refresh_token"] == first), "{answers:?}");
+    assert_eq!(world.refresh(first).await.status, 200);
+}
+
+#[tokio::test]
+async fn without_grace_at_most_one_of_many_refreshes_succeeds() {
+    let config = Config { refresh_grace: Duration::ZERO, ..Config::default() };
+    let world = World::with(config).await;
     let (_, tokens) = world.admin().await;
     let all = (0..20).map(|_| world.refresh(&tokens["refresh_token"]));
     let answers = futures_util::future::join_all(all).await;

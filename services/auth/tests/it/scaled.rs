@@ -65,12 +65,12 @@ async fn auth_works_on_postgres() {
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
     let grant = bob
         .get(&format!(
-            "/api/v1/auth/authorize?response_type=code&client_id=app&redirect_uri=http://127.0.0.1/\
+            "/api/v1/auth/authorize?response_type=code&client_id=lightning&redirect_uri=http://127.0.0.1/\
              &code_challenge={challenge}&code_challenge_method=S256"
         ))
         .await
         .body;
-    let body = json!({"grant_type": "authorization_code", "code": grant["code"], "client_id": "app",
+    let body = json!({"grant_type": "authorization_code", "code": grant["code"], "client_id": "lightning",
         "redirect_uri": "http://127.0.0.1/",
         "code_verifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"});
     let nobody = world.nobody();
@@ -79,6 +79,9 @@ async fn auth_works_on_postgres() {
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
     let all = (0..8).map(|_| world.refresh(&tokens["refresh_token"]));
     let answers = futures_util::future::join_all(all).await;
-    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    let first = &answers[0].body["refresh_token"];
+    assert!(answers.iter().all(|answer| &answer.body["refresh_token"] == first), "{answers:?}");
+    world.advance(std::time::Duration::from_secs(10));
+    world.refresh(&tokens["refresh_token"]).await.refused(400, "GRANT_INVALID");
     eventually(|| async { bob.get("/api/v1/auth/userinfo").await.status == 401 }).await;
 }
