@@ -430,11 +430,11 @@ impl Config {
 
     /// Who may register applications.
     pub(crate) fn dynamic_registration(&self) -> DynamicRegistration {
-        self.dynamic_registration.unwrap_or(if self.is_loopback() {
-            DynamicRegistration::Open
-        } else {
-            DynamicRegistration::Token
-        })
+        let usual = match self.is_loopback() {
+            true => DynamicRegistration::Open,
+            false => DynamicRegistration::Token,
+        };
+        self.dynamic_registration.unwrap_or(usual)
     }
 }
 

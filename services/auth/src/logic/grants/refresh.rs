@@ -54,7 +54,6 @@ impl Auth {
             scopes: scopes.as_deref(),
             audiences: &audiences,
             jkt: asking.jkt.as_deref(),
-            ..Minting::of(&turn.session)
         };
         Ok(self.mint(&user, &turn.session, Some(&turn.next), &minting, now).await?)
     }
