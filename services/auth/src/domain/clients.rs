@@ -222,8 +222,8 @@ impl Client {
 }
 
 /// The scopes of OpenID Connect (Core sections 5.4 and 11), which give claims and no permissions.
-pub(crate) const OIDC_SCOPES: [&str; 5] =
-    ["openid", "profile", "email", "groups", "offline_access"];
+pub(crate) const OIDC_SCOPES: [&str; 6] =
+    ["openid", "profile", "email", "groups", "organization", "offline_access"];
 
 /// Whether a scope is one of [`OIDC_SCOPES`].
 pub(crate) fn is_oidc_scope(scope: &str) -> bool {

@@ -209,3 +209,6 @@ impl Asking<'_> {
         named.split_ascii_whitespace().map(str::to_owned).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,20 +4,25 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use lightning_mesh::{clock::Timestamp, config::Secret, identity::Caller};
 
-use super::{Auth, is_local, organization_of};
+use super::{
+    Auth,
+    claims::{Requested, claims_for},
+    is_local, organization_of,
+};
 use crate::{
     Error,
     audit::{Event, Outcome},
     domain::{
         SessionId, UserId,
-        clients::{OWN_CLIENT, REFRESH_TOKEN, is_oidc_scope},
+        clients::{Client, OWN_CLIENT, REFRESH_TOKEN, is_oidc_scope},
+        keys::Algorithm,
         permissions,
-        principals::Authentication,
+        principals::{Authentication, Principal},
         sessions::{RefreshToken, Session, Terms},
         users::{self, User},
     },
     passwords,
-    signing::AccessToken,
+    signing::{AccessToken, IdToken},
     store::Slice,
 };
 
@@ -45,6 +50,17 @@ pub(crate) struct Minting<'a> {
     pub(crate) scopes: Option<&'a [String]>,
     pub(crate) audiences: &'a [String],
     pub(crate) jkt: Option<&'a str>,
+}
+
+/// What an ID token is made of.
+struct IdParts<'a> {
+    user: &'a User,
+    principal: &'a Principal,
+    session: &'a Session,
+    client: &'a Client,
+    scopes: &'a [String],
+    access_token: &'a str,
+    nonce: Option<&'a str>,
 }
 
 // === impl Tokens ===
@@ -181,13 +197,51 @@ impl Auth {
             ..AccessToken::new(&principal, &granted, client_id)
         };
         let access_token = self.signing.access_token(&token, now)?;
+        let id_token = if oidc.iter().any(|scope| scope == "openid") {
+            let parts = IdParts {
+                user,
+                principal: &principal,
+                session,
+                client: &client,
+                scopes: &oidc,
+                access_token: &access_token,
+                // A refresh repeats no nonce (OpenID Connect Core section 12.2).
+                nonce: session.terms.nonce.as_deref().filter(|_| session.generation == 0),
+            };
+            self.id_token(&parts, now)?
+        } else {
+            String::new()
+        };
         let refresh_token = refresh_token.filter(|_| client.may(REFRESH_TOKEN));
         Ok(Tokens {
             refresh_token: refresh_token.map(RefreshToken::expose).unwrap_or_default(),
+            id_token,
             scope,
             bound: minting.jkt.is_some(),
             ..Tokens::alone(access_token, self.signing.ttl())
         })
+    }
+
+    /// The ID token that comes with an access token.
+    fn id_token(&self, parts: &IdParts<'_>, now: Timestamp) -> Result<String, Error> {
+        let IdParts { user, principal, session, client, scopes, access_token, nonce } = *parts;
+        let requested = Requested::kept(session.terms.claims.as_deref());
+        let claims = claims_for(user, principal, scopes, &requested.id_token);
+        let token = IdToken {
+            subject: &principal.subject.sub(),
+            client_id: &client.id,
+            algorithm: match client.id_token_alg.as_str() {
+                "RS256" => Algorithm::Rs256,
+                _ => Algorithm::Es256,
+            },
+            authentication: &session.terms.authentication,
+            nonce,
+            access_token: Some(access_token),
+            code: None,
+            browser_session_id: session.terms.browser_session_id.as_deref(),
+            claims: &claims,
+        };
+        self.signing.id_token(&token, now)
     }
 
     /// Ends the caller's session.

@@ -366,3 +366,22 @@ async fn not_everybody_acts_for_everybody() {
     let key = ada.post("/api/v1/api-keys", json!({"name": "ci"})).await;
     refused(&[], key.text("key"), "third", "invalid_grant").await;
 }
+
+#[tokio::test]
+async fn openid_gives_an_id_token_for_the_client() {
+    let world = world().await;
+    let (ada, _) = world.admin().await;
+    let tokens = code_tokens(&world, &ada, "app", "openid email").await;
+    let said = claims(&tokens.body["id_token"]);
+    assert_eq!((&said["aud"], &said["email"]), (&json!("app"), &json!("ada@example.com")));
+    assert_eq!(said["sub"], claims(&tokens.body["access_token"])["sub"]);
+    assert!(said["at_hash"].is_string() && said["auth_time"].is_i64(), "{said}");
+    let fresh = refresh(&world, "app", tokens.text("refresh_token"), &[]).await;
+    assert_eq!(claims(&fresh.body["id_token"])["auth_time"], said["auth_time"]);
+    let plain = code_tokens(&world, &ada, "app", "account.read").await;
+    assert_eq!(plain.body.get("id_token"), None);
+    // An ID token is no access token.
+    let id_token = tokens.text("id_token");
+    let wrong = exchange(&world, "third", id_token, &[]).await;
+    wrong.is_oauth_error(400, "invalid_grant");
+}

@@ -7,9 +7,7 @@
 //! the actor and of the client; the audience of the subject's token; the shorter of both lives. Chains end
 //! at four, nobody acts twice in one, nobody acts for themselves, and organisations do not mix.
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use lightning_mesh::clock::Timestamp;
-use serde::Deserialize;
 
 use super::{Asking, Auth, EVERY_SERVICE};
 use crate::{
@@ -22,7 +20,7 @@ use crate::{
     },
     logic::sessions::Tokens,
     oidc::error::{OauthError, OauthResult},
-    signing::AccessToken,
+    signing::{AccessClaims, AccessToken},
 };
 
 /// The one type of token that is taken and given.
@@ -31,27 +29,6 @@ pub(crate) const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:acc
 const JWT_TYPE: &str = "urn:ietf:params:oauth:token-type:jwt";
 /// The most who act for one subject.
 const MAX_ACTORS: usize = 4;
-
-/// An access token of ours that was given back to us.
-#[derive(Deserialize)]
-pub(in crate::logic) struct Given {
-    iss: String,
-    sub: String,
-    aud: Vec<String>,
-    exp: i64,
-    permissions: Vec<String>,
-    sid: Option<String>,
-    auth_time: Option<i64>,
-    amr: Option<Vec<String>>,
-    act: Option<Act>,
-    cnf: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct Act {
-    sub: String,
-    act: Option<Box<Act>>,
-}
 
 impl Auth {
     pub(super) async fn exchange_grant(&self, asking: &Asking<'_>) -> OauthResult<Tokens> {
@@ -77,7 +54,7 @@ impl Auth {
         };
         let audiences = self.narrower_audiences(asking, &subject_token)?;
         let ends = actor_expires.map_or(subject_token.exp, |exp| exp.min(subject_token.exp));
-        let authentication = subject_token.authentication();
+        let authentication = authentication(&subject_token);
         let token = AccessToken {
             audiences: &audiences,
             jkt: asking.jkt.as_deref(),
@@ -118,8 +95,8 @@ impl Auth {
                 "an actor is an agent, a service account or a client, not a user",
             ));
         }
-        let bound = token.cnf.as_ref().map(|cnf| cnf.get("jkt").and_then(|jkt| jkt.as_str()));
-        if bound.is_some_and(|jkt| jkt.is_none() || jkt != asking.jkt.as_deref()) {
+        let bound = token.cnf.as_ref().map(|bound| bound.jkt.as_str());
+        if bound.is_some() && bound != asking.jkt.as_deref() {
             return Err(OauthError::invalid_grant("the actor_token is bound to another key"));
         }
         if token.act.is_some() {
@@ -137,11 +114,11 @@ impl Auth {
         text: &str,
         what: &'static str,
         now: Timestamp,
-    ) -> OauthResult<Given> {
+    ) -> OauthResult<AccessClaims> {
         let refused =
             || OauthError::invalid_grant(format!("the {what} is not a good access token"));
-        let given = self.read_own(text).ok_or_else(refused)?;
-        if given.iss != self.config.issuer || seconds(given.exp) <= now {
+        let given = self.signing.read_access_token(text, now).ok_or_else(refused)?;
+        if self.access.is_revoked(given.sid.as_deref(), &given.jti) {
             return Err(refused());
         }
         if let Some(id) = &given.sid {
@@ -157,53 +134,27 @@ impl Auth {
     /// Whom a token speaks for, as they are now, and what they may do with it.
     pub(in crate::logic) async fn authority_of(
         &self,
-        token: &Given,
+        token: &AccessClaims,
     ) -> OauthResult<(Principal, Vec<String>)> {
         let principal = self.principal(&Subject::parse(&token.sub)).await?;
         let held = permissions::intersection(&principal.permissions, &token.permissions);
         Ok((principal, held))
     }
 
-    /// The claims of an access token that we signed.
-    fn read_own(&self, text: &str) -> Option<Given> {
-        let header = jsonwebtoken::decode_header(text).ok()?;
-        if header.typ.as_deref() != Some("at+jwt") {
-            return None;
-        }
-        let keys: JwkSet =
-            serde_json::from_str(&self.signing.access_jwks(self.clock.now())).ok()?;
-        let key = DecodingKey::from_jwk(keys.find(&header.kid?)?).ok()?;
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        jsonwebtoken::decode::<Given>(text, &key, &validation).ok().map(|token| token.claims)
-    }
-
-    fn narrower_audiences(&self, asking: &Asking<'_>, token: &Given) -> OauthResult<Vec<String>> {
+    fn narrower_audiences(
+        &self,
+        asking: &Asking<'_>,
+        token: &AccessClaims,
+    ) -> OauthResult<Vec<String>> {
         let is_for_all = token.aud.iter().any(|audience| audience == EVERY_SERVICE);
         self.audiences(asking.form, if is_for_all { &[] } else { &token.aud })
     }
 }
 
-// === impl Given ===
-
-impl Given {
-    fn authentication(&self) -> Option<Authentication> {
-        let methods = self.amr.clone()?;
-        Some(Authentication { at: seconds(self.auth_time?), methods })
-    }
-
-    /// Who acts for the subject already, the nearest first.
-    fn actors(&self) -> Vec<String> {
-        let mut actors = Vec::new();
-        let mut next = self.act.as_ref();
-        while let Some(act) = next {
-            actors.push(act.sub.clone());
-            next = act.act.as_deref();
-        }
-        actors
-    }
+/// How the user of a token proved who they are.
+fn authentication(token: &AccessClaims) -> Option<Authentication> {
+    let methods = token.amr.clone()?;
+    Some(Authentication { at: seconds(token.auth_time?), methods })
 }
 
 fn check_types(asking: &Asking<'_>) -> OauthResult<()> {
@@ -228,7 +179,7 @@ fn check_types(asking: &Asking<'_>) -> OauthResult<()> {
 }
 
 /// The chain with the actor in front.
-fn chain(subject: &Principal, actor: &Principal, token: &Given) -> OauthResult<Vec<String>> {
+fn chain(subject: &Principal, actor: &Principal, token: &AccessClaims) -> OauthResult<Vec<String>> {
     let actor = actor.subject.full();
     let before = token.actors();
     if actor == subject.subject.full() || before.contains(&actor) {
