@@ -14,7 +14,7 @@ use crate::{
     domain::{
         Violations,
         api_keys::{self as keys, ApiKey, KeyText, MAX_ADDRESSES, MAX_NAME},
-        clients::OWN_CLIENT,
+        clients::{JWT_BEARER, OWN_CLIENT},
         codes::{Asked, Demand},
         is_line, permissions,
         policies::PolicySet,
@@ -215,7 +215,7 @@ pub(crate) fn tokens(tokens: Tokens) -> pb::TokenResponse {
 /// A request for tokens as the form that it is over HTTP.
 pub(crate) fn token_form(request: &pb::IssueTokenRequest) -> OauthResult<Form> {
     let client_id = match request.client_id.as_str() {
-        "" if request.client_assertion.is_empty() => OWN_CLIENT,
+        "" if request.client_assertion.is_empty() && request.grant_type != JWT_BEARER => OWN_CLIENT,
         id => id,
     };
     let once = [

@@ -126,7 +126,7 @@ pub enum Error {
     /// The grant type is not offered.
     #[error(
         "grant_type {given:?} is not offered; there are authorization_code, refresh_token, client_credentials, \
-         device_code and token-exchange"
+         device_code, token-exchange and jwt-bearer"
     )]
     GrantUnsupported {
         /// What was asked for.

@@ -26,8 +26,8 @@ use crate::{
     domain::{
         UserId,
         clients::{
-            AUTHORIZATION_CODE, CLIENT_CREDENTIALS, Client, GRANT_TYPES, REFRESH_TOKEN,
-            TOKEN_EXCHANGE, is_oidc_scope,
+            AUTHORIZATION_CODE, CLIENT_CREDENTIALS, Client, DEVICE_CODE, GRANT_TYPES, JWT_BEARER,
+            REFRESH_TOKEN, TOKEN_EXCHANGE, is_oidc_scope,
         },
         codes::{Code, Demand},
         redirects,
@@ -40,8 +40,10 @@ use crate::{
     },
 };
 
+mod bearer;
 mod code;
 mod credentials;
+mod device;
 mod exchange;
 mod refresh;
 
@@ -108,6 +110,13 @@ impl Auth {
             return Err(Error::GrantUnsupported { given }.into());
         };
         let now = self.clock.now();
+        let names_client = headers.contains_key(http::header::AUTHORIZATION)
+            || form.get("client_id").is_some()
+            || form.get("client_assertion").is_some();
+        if grant == JWT_BEARER && !names_client {
+            let jkt = self.possession(headers, urls, now)?;
+            return self.bearer_grant(None, form, jkt.as_deref(), address, now).await;
+        }
         let client = self.authenticate_client(headers, form, address).await?;
         if !client.may(grant) {
             return Err(OauthError::new(
@@ -128,6 +137,11 @@ impl Auth {
             REFRESH_TOKEN => self.refresh_grant(&asking).await,
             CLIENT_CREDENTIALS => self.credentials_grant(&asking).await,
             TOKEN_EXCHANGE => self.exchange_grant(&asking).await,
+            DEVICE_CODE => self.device_grant(&asking).await,
+            JWT_BEARER => {
+                let Asking { client, form, jkt, address, now } = &asking;
+                self.bearer_grant(Some(client), form, jkt.as_deref(), *address, *now).await
+            }
             _ => Err(Error::GrantUnsupported { given: grant.to_owned() }.into()),
         };
         match &result {
