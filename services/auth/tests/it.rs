@@ -30,6 +30,8 @@ mod decisions;
 #[cfg(test)]
 #[path = "it/logins.rs"]
 mod logins;
+#[path = "it/oauth.rs"]
+mod oauth;
 #[cfg(test)]
 #[path = "it/organizations.rs"]
 mod organizations;

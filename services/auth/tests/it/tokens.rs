@@ -385,3 +385,57 @@ async fn openid_gives_an_id_token_for_the_client() {
     let wrong = exchange(&world, "third", id_token, &[]).await;
     wrong.is_oauth_error(400, "invalid_grant");
 }
+
+const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+#[tokio::test]
+async fn an_account_signs_for_its_own_token() {
+    let world = world().await;
+    let (ada, _) = world.admin().await;
+    let signer = Signer::new();
+    let account = json!({"name": "deployer", "roles": ["viewer"],
+        "jwks": json!({"keys": [signer.jwk()]}).to_string()});
+    let account = ada.post("/api/v1/service-accounts", account).await;
+    assert_eq!(account.status, 201, "{account:?}");
+    let id = account.text("id");
+    let ask = async |assertion: &str, more: &[(&str, &str)]| {
+        let fields = [&[("grant_type", BEARER), ("assertion", assertion)], more].concat();
+        token(&world, &fields, &[]).await
+    };
+    let assertion = signer.assertion(&world, id, crate::oauth::ISSUER, "1");
+    let tokens = ask(&assertion, &[]).await;
+    assert_eq!(tokens.status, 200, "{tokens:?}");
+    let said = claims(&tokens.body["access_token"]);
+    assert_eq!(said["sub"], format!("service-account:{id}"));
+    assert_eq!(tokens.body.get("refresh_token"), None);
+    ask(&assertion, &[]).await.is_oauth_error(400, "invalid_grant");
+    let wider = signer.assertion(&world, id, crate::oauth::ISSUER, "2");
+    ask(&wider, &[("scope", "auth.write")]).await.is_oauth_error(400, "invalid_scope");
+    let strange = Signer::new().assertion(&world, id, crate::oauth::ISSUER, "3");
+    ask(&strange, &[]).await.is_oauth_error(400, "invalid_grant");
+    let target = format!("{}/oauth/token", crate::oauth::ISSUER);
+    let elsewhere = signer.assertion(&world, id, &target, "4");
+    ask(&elsewhere, &[]).await.is_oauth_error(400, "invalid_grant");
+    let agent = signer.assertion(&world, &format!("agent:{id}"), crate::oauth::ISSUER, "5");
+    ask(&agent, &[]).await.is_oauth_error(400, "invalid_grant");
+    // A client beside it has to be registered for the grant.
+    let named = signer.assertion(&world, id, crate::oauth::ISSUER, "6");
+    let barred = ask(&named, &[("client_id", "app")]).await;
+    barred.is_oauth_error(400, "unauthorized_client");
+
+    // It acts for a user in an exchange, with the rights of both.
+    let (_, user) = world.login("ada").await;
+    let actor = [
+        ("actor_token", tokens.text("access_token")),
+        ("actor_token_type", ACCESS_TOKEN),
+        ("scope", "agents.read"),
+    ];
+    let acting = exchange(&world, "third", user["access_token"].as_str().unwrap(), &actor).await;
+    let said = claims(&acting.body["access_token"]);
+    assert_eq!(said["act"], json!({"sub": format!("service-account:{id}")}));
+
+    let path = format!("/api/v1/service-accounts/{id}");
+    assert_eq!(ada.patch(&path, json!({"disabled": true})).await.status, 200);
+    let late = signer.assertion(&world, id, crate::oauth::ISSUER, "7");
+    ask(&late, &[]).await.is_oauth_error(400, "invalid_grant");
+}
