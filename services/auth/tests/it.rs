@@ -25,18 +25,22 @@ mod codes;
 #[cfg(test)]
 #[path = "it/directory.rs"]
 mod directory;
+#[cfg(test)]
 #[path = "it/decisions.rs"]
 mod decisions;
 #[cfg(test)]
 #[path = "it/logins.rs"]
 mod logins;
+#[cfg(test)]
 #[path = "it/oauth.rs"]
 mod oauth;
 #[cfg(test)]
 #[path = "it/organizations.rs"]
 mod organizations;
+#[cfg(test)]
 #[path = "it/policies.rs"]
 mod policies;
+#[cfg(test)]
 #[path = "it/oauth.rs"]
 mod oauth;
 #[cfg(test)]
@@ -48,6 +52,7 @@ mod scaled;
 #[cfg(test)]
 #[path = "it/stopping.rs"]
 mod stopping;
+#[cfg(test)]
 #[path = "it/tokens.rs"]
 mod tokens;
 #[cfg(test)]
