@@ -23,11 +23,11 @@ mod clients;
 #[path = "it/codes.rs"]
 mod codes;
 #[cfg(test)]
-#[path = "it/directory.rs"]
-mod directory;
-#[cfg(test)]
 #[path = "it/decisions.rs"]
 mod decisions;
+#[cfg(test)]
+#[path = "it/directory.rs"]
+mod directory;
 #[cfg(test)]
 #[path = "it/logins.rs"]
 mod logins;
@@ -40,9 +40,6 @@ mod organizations;
 #[cfg(test)]
 #[path = "it/policies.rs"]
 mod policies;
-#[cfg(test)]
-#[path = "it/oauth.rs"]
-mod oauth;
 #[cfg(test)]
 #[path = "it/registration.rs"]
 mod registration;
