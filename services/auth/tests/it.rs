@@ -14,6 +14,12 @@ mod api_keys;
 #[path = "it/audit.rs"]
 mod audit;
 #[cfg(test)]
+#[path = "it/authorize.rs"]
+mod authorize;
+#[cfg(test)]
+#[path = "it/browser.rs"]
+mod browser;
+#[cfg(test)]
 #[path = "it/canary.rs"]
 mod canary;
 #[cfg(test)]
@@ -23,6 +29,11 @@ mod clients;
 #[path = "it/codes.rs"]
 mod codes;
 #[cfg(test)]
+#[path = "it/devices.rs"]
+mod devices;
+#[cfg(test)]
+#[path = "it/directory.rs"]
+mod directory;
 #[path = "it/decisions.rs"]
 mod decisions;
 #[cfg(test)]
@@ -34,6 +45,8 @@ mod logins;
 #[cfg(test)]
 #[path = "it/oauth.rs"]
 mod oauth;
+#[path = "it/logout.rs"]
+mod logout;
 #[cfg(test)]
 #[path = "it/organizations.rs"]
 mod organizations;

@@ -224,7 +224,7 @@ fn read(
         hinted_user,
         claims,
         needs_strong,
-        resources: resources(form)?,
+        resources: resources(auth, form)?,
         jkt: jkt.map(str::to_owned),
     })
 }
@@ -259,11 +259,11 @@ pub(crate) fn scopes(client: &Client, asked: &str) -> Result<Vec<String>, OauthE
 }
 
 /// The resource indicators (RFC 8707 section 2).
-pub(crate) fn resources(form: &Form) -> Result<Vec<String>, OauthError> {
+pub(crate) fn resources(auth: &Auth, form: &Form) -> Result<Vec<String>, OauthError> {
     let resources = form.all("resource");
-    let is_one = |text: &String| text.len() <= MAX_TEXT && redirects::is_well_formed(text);
+    let is_one = |text: &String| auth.config().resources.contains_key(text);
     if resources.len() > 10 || !resources.iter().all(is_one) {
-        let text = "resource must be up to 10 absolute addresses without fragment";
+        let text = "a resource is none that tokens are given for, or there are more than 10";
         return Err(OauthError::new("invalid_target", text));
     }
     Ok(resources)

@@ -41,7 +41,7 @@ pub(crate) async fn post(
         return Err(OauthError::new("unauthorized_client", "this client has no device flow"));
     }
     let scopes = authorize::scopes(&client, form.get("scope").unwrap_or_default())?;
-    let resources = authorize::resources(&form)?;
+    let resources = authorize::resources(&auth, &form)?;
     let codes = auth.begin_device(&client, scopes, resources, None, address).await?;
     let body = json!({
         "device_code": codes.device_code,
