@@ -38,8 +38,6 @@ const LATER: &str = "UPDATE logout_notices SET next_time = $2 WHERE id = $1";
 
 const DONE: &str = "DELETE FROM logout_notices WHERE id = $1";
 
-const COUNT: &str = "SELECT COUNT(*) AS notices FROM logout_notices";
-
 impl Store {
     pub(crate) async fn insert_notices(&self, notices: &[Notice]) -> Result<(), Error> {
         let batch = notices.iter().fold(Batch::new(), |batch, notice| {
@@ -79,12 +77,6 @@ impl Store {
     pub(crate) async fn notice_done(&self, id: &str) -> Result<(), Error> {
         self.0.execute(DONE, params![id]).await?;
         Ok(())
-    }
-
-    /// How many notices wait.
-    pub(crate) async fn notices(&self) -> Result<i64, Error> {
-        let row = self.0.query_opt(COUNT, params![]).await?;
-        Ok(row.ok_or(Error::Row { what: "count of notices" })?.integer("notices")?)
     }
 }
 

@@ -81,7 +81,7 @@ async fn a_device_gets_tokens_once_when_its_user_approves() {
     assert_eq!(poll(&machine, "own", &device.code).await.0, Some("unauthorized_client".to_owned()));
     let (error, body) = poll(&machine, "spa", &device.code).await;
     assert_eq!(error, None, "{body}");
-    assert_eq!(body["scope"], "agents.read openid", "{body}");
+    assert_eq!(body["scope"], "openid agents.read", "{body}");
     assert!(body["access_token"].is_string() && body["refresh_token"].is_string());
     assert_eq!(poll(&machine, "spa", &device.code).await.0, Some("invalid_grant".to_owned()));
     assert_eq!(poll(&machine, "spa", "ldc_unknown").await.0, Some("invalid_grant".to_owned()));
