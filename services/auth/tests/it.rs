@@ -38,7 +38,6 @@ mod directory;
 mod decisions;
 #[cfg(test)]
 #[path = "it/directory.rs"]
-mod directory;
 #[cfg(test)]
 #[path = "it/logins.rs"]
 mod logins;
