@@ -1,6 +1,6 @@
 //! Requests that come twice (AIP-155): what tells that it is the same one.
 //!
-//! The key belongs to a caller and a method, so nobody meets another's keys. A service keeps it with
+//! The key belongs to a caller in an organisation and a method, so nobody meets another's keys. A service keeps it with
 //! its first answer, in the same transaction as what the request did; where and how is the store's
 //! business, which the mesh does not know.
 
@@ -9,7 +9,7 @@ use prost::Message;
 
 use crate::{
     fault::Fault,
-    identity::{Caller, hash_request},
+    identity::{Caller, DEFAULT_ORGANIZATION, hash_request},
 };
 
 #[cfg(test)]
@@ -21,7 +21,7 @@ const MAX_KEY: usize = 128;
 /// What tells a repetition of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The caller and the method.
+    /// The organisation, the caller and the method.
     pub scope: String,
     /// The `request_id`.
     pub key: String,
@@ -47,7 +47,11 @@ impl Key {
                 .message(format!("request_id {text}"))
                 .field("request_id", text));
         }
-        let scope = format!("{} {method}", caller.subject);
+        let scope = match caller.organization_id.as_str() {
+            // As it was before there were others. No part has a blank, so two are never three.
+            "" | DEFAULT_ORGANIZATION => format!("{} {method}", caller.subject),
+            organization => format!("{organization} {} {method}", caller.subject),
+        };
         Ok(Some(Self { scope, key: request_id, fingerprint: hash_request(rest) }))
     }
 }

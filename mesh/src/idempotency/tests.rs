@@ -15,6 +15,10 @@ fn a_key_belongs_to_its_caller_and_method() {
     assert_eq!(key("user:1", "CreateAgent", "k", "a").unwrap().unwrap(), first);
     assert_ne!(key("user:2", "CreateAgent", "k", "a").unwrap().unwrap().scope, first.scope);
     assert_ne!(key("user:1", "DeployAgent", "k", "a").unwrap().unwrap().scope, first.scope);
+    let request = GetAgentRequest { id: "a".to_owned() };
+    let elsewhere = Caller::new("user:1", "someone", ["*"]).member_of("other");
+    let elsewhere = Key::of(&elsewhere, "CreateAgent", "k".to_owned(), &request).unwrap().unwrap();
+    assert_ne!(elsewhere.scope, first.scope);
     let other = key("user:1", "CreateAgent", "k", "b").unwrap().unwrap();
     assert_ne!(other.fingerprint, first.fingerprint);
 }

@@ -124,6 +124,12 @@ impl Caller {
         Self::new(format!("service:{word}"), word, ["*"])
     }
 
+    /// The same caller as a member of this organisation.
+    #[must_use]
+    pub fn member_of(self, organization_id: impl Into<String>) -> Self {
+        Self { organization_id: organization_id.into(), ..self }
+    }
+
     /// Nobody in particular, as public methods allow.
     pub fn anonymous() -> Self {
         Self::new("anonymous", "anonymous", std::iter::empty::<String>())

@@ -22,7 +22,7 @@ use tonic::Code;
 
 use crate::{
     Error,
-    domain::{Agent, AgentId, Change, Design, NewAgent, Status},
+    domain::{Agent, AgentId, Change, DEFAULT_PERMISSIONS, Design, Maker, NewAgent, Status},
     pages,
     peer::Failure,
     repeat::{self, Reply},
@@ -57,13 +57,14 @@ impl Agents {
         Self { store, templates, peers, clock, tally }
     }
 
-    pub(crate) async fn get(&self, id: &AgentId) -> Result<Agent, Error> {
-        self.store.agent(id).await
+    pub(crate) async fn get(&self, organization: &str, id: &AgentId) -> Result<Agent, Error> {
+        self.store.agent(organization, id).await
     }
 
     /// A page of agents and the token of the next.
     pub(crate) async fn list(
         &self,
+        organization: &str,
         filter: &AgentFilter,
         page: &Page,
     ) -> Result<(Vec<Agent>, String), Error> {
@@ -72,7 +73,7 @@ impl Agents {
             page,
             |agent: &Agent| (agent.create_time.as_micros(), agent.id.to_string()),
             |agent| agent.design.size(),
-            |after, limit| self.store.agents(filter, ascending, after, limit),
+            |after, limit| self.store.agents(organization, filter, ascending, after, limit),
         )
         .await
     }
@@ -80,16 +81,18 @@ impl Agents {
     /// A page of the versions of an agent, newest first, and the token of the next.
     pub(crate) async fn versions(
         &self,
+        organization: &str,
         id: &AgentId,
         page: &Page,
     ) -> Result<(Vec<Agent>, String), Error> {
-        self.store.agent(id).await?;
+        self.store.agent(organization, id).await?;
         pages::fill(
             page,
             |agent: &Agent| (i64::from(agent.version), String::new()),
             |agent| agent.design.size(),
             |after, limit| {
-                self.store.versions(id, after.map_or(i64::MAX, |(number, _)| number), limit)
+                let below = after.map_or(i64::MAX, |(number, _)| number);
+                self.store.versions(organization, id, below, limit)
             },
         )
         .await
@@ -98,6 +101,7 @@ impl Agents {
     /// Makes an agent, from its template if it names one.
     pub(crate) async fn create(
         &self,
+        caller: &Caller,
         new: NewAgent,
         key: Option<Key>,
     ) -> Result<Reply<Agent>, Error> {
@@ -109,7 +113,9 @@ impl Agents {
             None => Design::default(),
         };
         let id = new.id.unwrap_or_else(AgentId::generate);
-        let agent = Agent::new(id, new.template_id, new.patch.apply(base), self.clock.now());
+        let maker = maker(caller, new.permissions)?;
+        let design = new.patch.apply(base);
+        let agent = Agent::new(maker, id, new.template_id, design, self.clock.now());
         let once = key.map(|key| repeat::once(key, &pb::Agent::from(agent.clone())));
         match self.store.insert_agent(&agent, once).await? {
             Written::Before(reply) => Ok(Reply::Again(reply)),
@@ -122,13 +128,19 @@ impl Agents {
     }
 
     /// Changes the design, which makes the next version.
-    pub(crate) async fn update(&self, change: Change) -> Result<Agent, Error> {
-        let Change { id, etag, template_id, patch } = change;
-        self.evolve(&id, &etag, |agent, now| {
+    pub(crate) async fn update(&self, caller: &Caller, change: Change) -> Result<Agent, Error> {
+        let Change { id, etag, template_id, patch, permissions } = change;
+        self.evolve(caller.organization()?, &id, &etag, |agent, now| {
             if template_id.is_some() && template_id != agent.template_id {
                 return Err(Error::TemplateFixed);
             }
-            Ok(Some(agent.redesigned(patch.clone().apply(agent.design.clone()), now)))
+            let mut after = agent.redesigned(patch.clone().apply(agent.design.clone()), now);
+            if let Some(permissions) = &permissions {
+                let news = permissions.iter().filter(|one| !agent.permissions.contains(one));
+                check_rights(caller, news)?;
+                after.permissions.clone_from(permissions);
+            }
+            Ok(Some(after))
         })
         .await
     }
@@ -136,11 +148,12 @@ impl Agents {
     /// Moves an agent to another status.
     pub(crate) async fn set_status(
         &self,
+        organization: &str,
         id: &AgentId,
         status: Status,
         etag: &str,
     ) -> Result<Agent, Error> {
-        self.evolve(id, etag, |agent, now| {
+        self.evolve(organization, id, etag, |agent, now| {
             let moves = agent.status != status;
             moves.then(|| agent.moved(status, now)).transpose()
         })
@@ -155,11 +168,12 @@ impl Agents {
         id: &AgentId,
         workflow_id: Option<String>,
     ) -> Result<Agent, Error> {
-        self.store.agent(id).await?;
+        let organization = caller.organization()?;
+        self.store.agent(organization, id).await?;
         if let Some(workflow_id) = &workflow_id {
             self.check_workflow(caller, workflow_id).await?;
         }
-        self.evolve(id, "", |agent, now| {
+        self.evolve(organization, id, "", |agent, now| {
             let design = Design { workflow_id: workflow_id.clone(), ..agent.design.clone() };
             Ok((design != agent.design).then(|| agent.redesigned(design, now)))
         })
@@ -167,9 +181,15 @@ impl Agents {
     }
 
     /// Deletes an agent with its versions and deployments.
-    pub(crate) async fn delete(&self, id: &AgentId, etag: &str, force: bool) -> Result<(), Error> {
+    pub(crate) async fn delete(
+        &self,
+        organization: &str,
+        id: &AgentId,
+        etag: &str,
+        force: bool,
+    ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let agent = self.store.agent(id).await?;
+            let agent = self.store.agent(organization, id).await?;
             check_etag(etag, &agent)?;
             if agent.status == Status::Deployed && !force {
                 return Err(Error::AgentDeployed { id: id.clone() });
@@ -187,12 +207,13 @@ impl Agents {
     /// Reads an agent, lets `decide` say what becomes of it, and writes that unless it is `None`.
     async fn evolve(
         &self,
+        organization: &str,
         id: &AgentId,
         etag: &str,
         decide: impl Fn(&Agent, Timestamp) -> Result<Option<Agent>, Error>,
     ) -> Result<Agent, Error> {
         for _ in 0..ATTEMPTS {
-            let before = self.store.agent(id).await?;
+            let before = self.store.agent(organization, id).await?;
             check_etag(etag, &before)?;
             let Some(after) = decide(&before, self.clock.now())? else {
                 return Ok(before);
@@ -218,6 +239,35 @@ impl Agents {
             }
             Err(status) => Err(Error::PeerFailed(Box::new(Failure::of("workflows", &status)))),
         }
+    }
+}
+
+/// Who makes an agent, with the rights that it gets: those that were asked for, which must be the
+/// maker's own, or what is common to the maker and every new agent.
+fn maker(caller: &Caller, asked: Option<Vec<String>>) -> Result<Maker, Error> {
+    let permissions = if let Some(asked) = asked {
+        check_rights(caller, &asked)?;
+        asked
+    } else {
+        let usual = DEFAULT_PERMISSIONS.map(str::to_owned);
+        caller.clone().acted_for_by("agent", &usual).permissions
+    };
+    Ok(Maker {
+        organization_id: caller.organization()?.to_owned(),
+        owner_id: caller.user_id().unwrap_or_default().to_owned(),
+        permissions,
+    })
+}
+
+/// Nobody gives an agent a right that is not theirs. A pattern is held by whoever holds all that it
+/// covers.
+fn check_rights<'a>(
+    caller: &Caller,
+    given: impl IntoIterator<Item = &'a String>,
+) -> Result<(), Error> {
+    match given.into_iter().find(|right| !caller.permits(right)) {
+        Some(right) => Err(Error::RightNotHeld { permission: right.clone() }),
+        None => Ok(()),
     }
 }
 

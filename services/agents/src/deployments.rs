@@ -32,24 +32,31 @@ impl Deployments {
         Self { store, clock, tally }
     }
 
-    pub(crate) async fn get(&self, id: &DeploymentId) -> Result<Deployment, Error> {
-        self.store.deployment(id).await
+    pub(crate) async fn get(
+        &self,
+        organization: &str,
+        id: &DeploymentId,
+    ) -> Result<Deployment, Error> {
+        self.store.deployment(organization, id).await
     }
 
     /// A page of the deployments of an agent and the token of the next.
     pub(crate) async fn list(
         &self,
+        organization: &str,
         agent: &AgentId,
         filter: &DeploymentFilter,
         page: &Page,
     ) -> Result<(Vec<Deployment>, String), Error> {
-        self.store.agent(agent).await?;
+        self.store.agent(organization, agent).await?;
         let ascending = page.order() == "create_time";
         pages::fill(
             page,
             |each: &Deployment| (each.create_time.as_micros(), each.id.to_string()),
             |_| SIZE,
-            |after, limit| self.store.deployments(agent, filter, ascending, after, limit),
+            |after, limit| {
+                self.store.deployments(organization, agent, filter, ascending, after, limit)
+            },
         )
         .await
     }
@@ -57,22 +64,24 @@ impl Deployments {
     /// Deploys a version to an environment, in place of what is there.
     pub(crate) async fn deploy(
         &self,
+        organization: &str,
         order: Order,
         key: Option<Key>,
     ) -> Result<Reply<Deployment>, Error> {
         if let Some(reply) = self.store.recall(key.as_ref()).await? {
             return Ok(Reply::Again(reply));
         }
-        let agent = self.store.agent(&order.agent_id).await?;
+        let agent = self.store.agent(organization, &order.agent_id).await?;
         agent.check_deployable()?;
         let version = order.version.unwrap_or(agent.version);
-        self.store.check_version(&agent.id, version).await?;
+        self.store.check_version(&agent, version).await?;
 
-        let new = order.deployment(DeploymentId::generate(), version, self.clock.now());
+        let (id, now) = (DeploymentId::generate(), self.clock.now());
+        let new = order.deployment(organization, id, version, now);
         let once = key.map(|key| repeat::once(key, &pb::Deployment::from(new.clone())));
         let Some(written) = self.store.insert_deployment(&new, once).await? else {
             // Deleted or archived since it was read.
-            self.store.agent(&agent.id).await?;
+            self.store.agent(organization, &agent.id).await?;
             return Err(Error::AgentArchived { id: agent.id });
         };
         if let Some(superseded) = written.superseded() {
@@ -89,14 +98,18 @@ impl Deployments {
     }
 
     /// Stops a deployment. One that has ended is answered as it is.
-    pub(crate) async fn stop(&self, id: &DeploymentId) -> Result<Deployment, Error> {
-        let deployment = self.store.deployment(id).await?;
+    pub(crate) async fn stop(
+        &self,
+        organization: &str,
+        id: &DeploymentId,
+    ) -> Result<Deployment, Error> {
+        let deployment = self.store.deployment(organization, id).await?;
         if deployment.status == DeploymentStatus::Active
             && self.store.stop_deployment(&deployment, self.clock.now()).await?
         {
             self.tally.deployments_active(-1);
             tracing::info!(agent_id = %deployment.agent_id, deployment_id = %id, "deployment stopped");
         }
-        self.store.deployment(id).await
+        self.store.deployment(organization, id).await
     }
 }

@@ -10,7 +10,7 @@ mod deployment;
 mod design;
 mod invocation;
 
-pub(crate) use agent::{Agent, Change, NewAgent, Status};
+pub(crate) use agent::{Agent, Change, DEFAULT_PERMISSIONS, Maker, NewAgent, Status};
 pub(crate) use deployment::{
     DEFAULT_ENVIRONMENT, DEFAULT_REPLICAS, Deployment, DeploymentStatus, MAX_REPLICAS, Order,
     is_environment,

@@ -79,6 +79,21 @@ pub enum Error {
         /// What was asked for.
         id: String,
     },
+    /// The caller would give an agent a right that is not theirs.
+    #[error("the permission {permission} is not yours to give")]
+    RightNotHeld {
+        /// The right.
+        permission: String,
+    },
+    /// Too many act for each other already.
+    #[error("agent {id} would act for too long a chain of agents")]
+    ChainTooLong {
+        /// The agent.
+        id: AgentId,
+    },
+    /// The caller may not do it at all.
+    #[error("the caller is refused")]
+    Refused(#[source] Box<Fault>),
     /// The deployment answers as many invocations as its replicas allow.
     #[error("deployment {id} is busy with {replicas} invocations")]
     ConcurrencyLimit {
@@ -165,6 +180,13 @@ impl From<Error> for Fault {
             Error::WorkflowNotFound { id } => Self::not_found(Reason::WorkflowNotFound)
                 .message(format!("{text}; create it before attaching it"))
                 .with("workflow_id", id),
+            Error::RightNotHeld { permission } => Self::denied(Reason::AgentRightNotHeld)
+                .message(format!("{text}; an agent may do no more than who makes it so"))
+                .with("permission", permission),
+            Error::ChainTooLong { id } => Self::denied(Reason::ActorChainTooLong)
+                .message(format!("{text}; at most 4 may act for each other"))
+                .with("agent_id", id),
+            Error::Refused(fault) => *fault,
             Error::ConcurrencyLimit { id, replicas } => Self::exhausted(Reason::ConcurrencyLimit)
                 .message(format!("{text}; retry, or deploy with more replicas"))
                 .with("deployment_id", id)
@@ -183,6 +205,12 @@ impl From<Error> for Fault {
             Error::Template { .. } | Error::Stored { .. } => Self::internal(error),
             Error::Store(source) => store_fault(source),
         }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Refused(Box::new(fault))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Letting a deployed agent answer, whole or piece by piece.
 //!
 //! The deployment says which version answers, and the version says who: its workflow if one is
-//! attached, else its model. Either way the answer is asked of another service on behalf of the caller
-//! (see `peer`), within the caller's deadline, and nothing is kept here. A caller who goes away drops
+//! attached, else its model. Either way the answer is asked of another service on behalf of the caller,
+//! with no more rights than both the caller and the agent have, and the agent named as who acts; within the caller's deadline, and nothing is kept here. A caller who goes away drops
 //! the future or the stream, which ends the errand and gives the place free.
 
 use std::{pin::Pin, sync::Arc};
@@ -40,6 +40,10 @@ pub(crate) enum Piece {
 /// The pieces of an answer.
 pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Piece, Error>> + Send>>;
 
+/// The most actors between the caller and what is done for them. An agent whose workflow asks another
+/// agent, and so on, ends here and not at some bound of memory or money.
+const MAX_ACTORS: usize = 4;
+
 /// The invocations.
 #[derive(Clone)]
 pub(crate) struct Invocations {
@@ -51,6 +55,8 @@ pub(crate) struct Invocations {
 
 /// An invocation under way: who answers, since when, and its place among the others.
 struct UnderWay {
+    /// The caller, with the agent acting for them.
+    acting: Caller,
     id: InvocationId,
     deployment: Deployment,
     design: Design,
@@ -79,10 +85,11 @@ impl Invocations {
         caller: &Caller,
         question: Question,
     ) -> Result<Invocation, Error> {
-        let under_way = self.begin(&question).await?;
+        let under_way = self.begin(caller, &question).await?;
+        let acting = &under_way.acting;
         let answer = match &under_way.design.workflow_id {
-            Some(workflow) => workflow::ask(&self.peers, caller, workflow, question).await?,
-            None => model::ask(&self.peers, caller, &under_way.design, question).await?,
+            Some(workflow) => workflow::ask(&self.peers, acting, workflow, question).await?,
+            None => model::ask(&self.peers, acting, &under_way.design, question).await?,
         };
         Ok(under_way.end(answer))
     }
@@ -93,20 +100,22 @@ impl Invocations {
         caller: &Caller,
         question: Question,
     ) -> Result<Pieces, Error> {
-        let under_way = self.begin(&question).await?;
+        let under_way = self.begin(caller, &question).await?;
+        let acting = &under_way.acting;
         if let Some(workflow) = under_way.design.workflow_id.clone() {
-            let answer = workflow::ask(&self.peers, caller, &workflow, question).await?;
+            let answer = workflow::ask(&self.peers, acting, &workflow, question).await?;
             return Ok(whole(under_way.end(answer)));
         }
-        let answer = model::stream(&self.peers, caller, &under_way.design, question).await?;
+        let answer = model::stream(&self.peers, acting, &under_way.design, question).await?;
         Ok(relay(answer, under_way))
     }
 
-    async fn begin(&self, question: &Question) -> Result<UnderWay, Error> {
+    async fn begin(&self, caller: &Caller, question: &Question) -> Result<UnderWay, Error> {
         let Question { agent_id, environment, .. } = question;
-        let active = self.store.active_deployment(agent_id, environment).await?;
-        let Some((deployment, design)) = active else {
-            let agent = self.store.agent(agent_id).await?;
+        let organization = caller.organization()?;
+        let active = self.store.active_deployment(organization, agent_id, environment).await?;
+        let Some((deployment, design, allowed)) = active else {
+            let agent = self.store.agent(organization, agent_id).await?;
             return Err(match agent.status {
                 Status::Archived => Error::AgentArchived { id: agent.id },
                 Status::Draft | Status::Testing | Status::Active | Status::Deployed => {
@@ -114,7 +123,11 @@ impl Invocations {
                 }
             });
         };
+        if caller.actors.len() >= MAX_ACTORS {
+            return Err(Error::ChainTooLong { id: agent_id.clone() });
+        }
         Ok(UnderWay {
+            acting: caller.clone().acted_for_by(format!("agent:{agent_id}"), &allowed),
             id: InvocationId::generate(),
             _permit: self.admission.enter(&deployment)?,
             deployment,

@@ -1,13 +1,11 @@
-//! Asking other services: whose right an errand runs on, and what their failures mean here.
+//! Asking other services: what their failures mean here.
 //!
-//! Holding `agents.invoke` is enough to be answered: that the answer comes from a model or a workflow
-//! is the agent's business, not the caller's. So an errand keeps the caller's name (costs and audit are
-//! theirs), deadline and permissions, and adds the one permission that it needs. The loan travels in
-//! a mesh token that is good for one service and one minute.
+//! An errand keeps the caller's name (costs and audit are theirs), deadline and organisation, and runs
+//! on the rights that the caller and the agent have in common: nothing is lent.
 
 use std::time::Duration;
 
-use lightning_mesh::{fault, identity::Caller};
+use lightning_mesh::fault;
 use lightning_proto::google::rpc;
 use prost::Message;
 use tonic::{Code, Status};
@@ -27,15 +25,6 @@ pub struct Failure {
     pub(crate) retry_after: Option<Duration>,
     /// The execution that failed, if it was one.
     pub(crate) execution_id: Option<String>,
-}
-
-/// The caller with one permission more, for one errand.
-pub(crate) fn lend(caller: &Caller, permission: &str) -> Caller {
-    let mut borrower = caller.clone();
-    if !borrower.permits(permission) {
-        borrower.permissions.push(permission.to_owned());
-    }
-    borrower
 }
 
 // === impl Failure ===

@@ -13,6 +13,7 @@ use crate::{Error, tally::Counts};
 
 mod agents;
 mod deployments;
+mod schema;
 mod versions;
 
 pub(crate) use agents::AgentFilter;
@@ -21,6 +22,7 @@ pub(crate) use deployments::DeploymentFilter;
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "agents", sql: TABLES },
     Migration { version: 2, name: "idempotency_keys", sql: once::TABLE },
+    Migration { version: 3, name: "organizations", sql: schema::ORGANIZATIONS },
 ];
 
 const TABLES: &str = "

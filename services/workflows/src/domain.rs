@@ -17,6 +17,10 @@ pub(crate) type Labels = BTreeMap<String, String>;
 /// A workflow with its current version.
 #[derive(Debug, Clone)]
 pub(crate) struct Workflow {
+    /// Within it the id is unique, and it alone may change the workflow.
+    pub(crate) organization_id: String,
+    /// Whether all organisations see and run it.
+    pub(crate) shared: bool,
     pub(crate) id: WorkflowId,
     pub(crate) name: String,
     pub(crate) description: String,
@@ -78,6 +82,7 @@ pub(crate) struct Start {
 /// One run of a workflow, without its steps.
 #[derive(Debug, Clone)]
 pub(crate) struct Execution {
+    pub(crate) organization_id: String,
     pub(crate) id: ExecutionId,
     pub(crate) workflow_id: WorkflowId,
     pub(crate) version: i32,

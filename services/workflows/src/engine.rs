@@ -117,7 +117,8 @@ impl Engine {
         for open in open {
             let caller: Caller = serde_json::from_str(&open.caller)
                 .map_err(|_| Error::Damaged { what: "a caller" })?;
-            let run = Arc::new(Run::new(open.id, caller));
+            // A caller who was kept before there were organisations has none.
+            let run = Arc::new(Run::new(open.id, caller.member_of(open.organization_id)));
             self.runs().insert(run.id().clone(), run.clone());
             self.launch(run, true);
         }
@@ -181,11 +182,12 @@ impl Engine {
     /// Stops an execution; returns when it has ended.
     pub(crate) async fn cancel(
         self: &Arc<Self>,
+        organization: &str,
         id: &ExecutionId,
         reason: &str,
     ) -> Result<Execution, Error> {
-        let Some(run) = self.run(id) else {
-            let execution = self.store.execution(id).await?;
+        let Some(run) = self.run(organization, id) else {
+            let execution = self.store.execution(organization, id).await?;
             // An open execution that nobody runs is one that is being written at this moment.
             return Err(if execution.status.ended() {
                 Error::ExecutionEnded { id: id.clone() }
@@ -198,12 +200,16 @@ impl Engine {
         }
         // Beyond the patience the answer shows where it is.
         let _ended = tokio::time::timeout(CANCEL_PATIENCE, run.ended()).await;
-        self.store.execution(id).await
+        self.store.execution(organization, id).await
     }
 
     /// Waits for the end of an execution, at once if it is over.
-    pub(crate) async fn ended(&self, id: &ExecutionId) -> Result<Execution, Error> {
-        if let Some(run) = self.run(id) {
+    pub(crate) async fn ended(
+        &self,
+        organization: &str,
+        id: &ExecutionId,
+    ) -> Result<Execution, Error> {
+        if let Some(run) = self.run(organization, id) {
             tokio::select! {
                 () = run.ended() => {}
                 () = self.shutdown.requested() => {
@@ -215,20 +221,21 @@ impl Engine {
                 }
             }
         }
-        self.store.execution(id).await
+        self.store.execution(organization, id).await
     }
 
     /// An execution with its steps, as far as they are durable.
     pub(crate) async fn look(
         &self,
+        organization: &str,
         id: &ExecutionId,
     ) -> Result<(Execution, Vec<StepRun>, i64), Error> {
         // The journal first: whatever is added in between is then in the row or in later events.
-        let journal = self.store.journal(id).await?;
-        let mut execution = self.store.execution(id).await?;
+        let journal = self.store.journal(organization, id).await?;
+        let mut execution = self.store.execution(organization, id).await?;
         let journal = if execution.status.ended() {
-            let journal = self.store.journal(id).await?;
-            execution = self.store.execution(id).await?;
+            let journal = self.store.journal(organization, id).await?;
+            execution = self.store.execution(organization, id).await?;
             journal
         } else {
             journal
@@ -238,12 +245,17 @@ impl Engine {
     }
 
     /// An execution without its steps.
-    pub(crate) async fn glance(&self, id: &ExecutionId) -> Result<Execution, Error> {
-        self.store.execution(id).await
+    pub(crate) async fn glance(
+        &self,
+        organization: &str,
+        id: &ExecutionId,
+    ) -> Result<Execution, Error> {
+        self.store.execution(organization, id).await
     }
 
-    pub(crate) fn run(&self, id: &ExecutionId) -> Option<Arc<Run>> {
-        self.runs().get(id).cloned()
+    /// An execution of an organisation that is under way in this process.
+    pub(crate) fn run(&self, organization: &str, id: &ExecutionId) -> Option<Arc<Run>> {
+        self.runs().get(id).filter(|run| run.organization() == organization).cloned()
     }
 
     /// The compiled definition of a version.

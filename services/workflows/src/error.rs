@@ -28,6 +28,15 @@ pub enum Error {
         /// The id that is taken.
         id: WorkflowId,
     },
+    /// The workflow is shared by another organisation.
+    #[error("workflow {id} is shared with all organisations and can be changed by its own alone")]
+    WorkflowShared {
+        /// The workflow.
+        id: WorkflowId,
+    },
+    /// The caller may not do it at all.
+    #[error("the caller is refused")]
+    Refused(#[source] Box<Fault>),
     /// Executions of the workflow are open.
     #[error("executions of workflow {id} are open")]
     WorkflowInUse {
@@ -122,6 +131,13 @@ impl From<Error> for Fault {
             Error::WorkflowExists { id } => Self::already_exists(Reason::WorkflowExists)
                 .message(format!("a workflow {id} exists already; choose another id or update it"))
                 .with("workflow_id", id),
+            Error::WorkflowShared { id } => Self::denied(MeshReason::PermissionDenied)
+                .message(format!(
+                    "workflow {id} is shared with all organisations and can be changed by its own \
+                     alone; create one of your own from its definition"
+                ))
+                .with("workflow_id", id),
+            Error::Refused(fault) => *fault,
             Error::WorkflowInUse { id } => Self::precondition(Reason::WorkflowInUse)
                 .message(format!(
                     "executions of workflow {id} are open; wait for their end or cancel them"
@@ -192,6 +208,12 @@ fn fields(reason: Reason, faults: Vec<(String, String)>) -> Fault {
     match violations.finish(reason) {
         Err(fault) => fault,
         Ok(()) => Fault::new(Code::InvalidArgument, reason, "the request is not valid"),
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Refused(Box::new(fault))
     }
 }
 

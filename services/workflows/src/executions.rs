@@ -50,12 +50,14 @@ impl Executions {
         if let Some(reply) = self.store.recall(key.as_ref()).await? {
             return Ok(Reply::Again(reply));
         }
-        let version = self.version(&start).await?;
+        let organization = caller.organization()?;
+        let version = self.version(organization, &start).await?;
         self.check_input(&version, &start).await?;
         if let Some(url) = &start.callback_url {
             self.check_callback(caller, url).await?;
         }
         let execution = Execution {
+            organization_id: organization.to_owned(),
             id: ExecutionId::generate(),
             workflow_id: start.workflow_id,
             version: version.number,
@@ -76,11 +78,11 @@ impl Executions {
         }
     }
 
-    async fn version(&self, start: &Start) -> Result<Version, Error> {
-        let workflow = self.store.workflow(&start.workflow_id).await?;
+    async fn version(&self, organization: &str, start: &Start) -> Result<Version, Error> {
+        let workflow = self.store.workflow(organization, &start.workflow_id).await?;
         match start.version {
             Some(number) if number != workflow.version.number => {
-                self.store.version(&start.workflow_id, number).await
+                self.store.version(organization, &start.workflow_id, number).await
             }
             Some(_) | None => Ok(workflow.version),
         }
@@ -102,7 +104,9 @@ impl Executions {
 
     /// Asks whoever will deliver it whether the address is allowed.
     async fn check_callback(&self, caller: &Caller, url: &str) -> Result<(), Error> {
-        let service = Caller::service("workflows").with_deadline(caller.deadline());
+        let service = Caller::service("workflows")
+            .member_of(caller.organization()?)
+            .with_deadline(caller.deadline());
         let mut client = CallbackServiceClient::new(self.peers.channel("integrations"));
         let request = CheckCallbackRequest { url: url.to_owned() };
         match client.check_callback(service.request(request)).await {
@@ -122,6 +126,7 @@ impl Executions {
     /// A page of executions and the token of the next.
     pub(crate) async fn list(
         &self,
+        organization: &str,
         filter: &ExecutionFilter,
         page: &Page,
     ) -> Result<(Vec<Execution>, String), Error> {
@@ -130,13 +135,17 @@ impl Executions {
             page,
             |execution: &Execution| (execution.created_at.as_micros(), execution.id.to_string()),
             size,
-            |after, rows| self.store.executions(filter, ascending, after, rows),
+            |after, rows| self.store.executions(organization, filter, ascending, after, rows),
         )
         .await
     }
 
-    pub(crate) async fn get(&self, id: &ExecutionId) -> Result<(Execution, Vec<StepRun>), Error> {
-        let (execution, steps, _) = self.engine.look(id).await?;
+    pub(crate) async fn get(
+        &self,
+        organization: &str,
+        id: &ExecutionId,
+    ) -> Result<(Execution, Vec<StepRun>), Error> {
+        let (execution, steps, _) = self.engine.look(organization, id).await?;
         Ok((execution, steps))
     }
 }

@@ -17,6 +17,7 @@ use crate::{
 mod callbacks;
 mod executions;
 mod journal;
+mod schema;
 mod workflows;
 
 pub(crate) use callbacks::Callback;
@@ -26,6 +27,7 @@ pub(crate) use journal::Row as JournalRow;
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "workflows", sql: TABLES },
     Migration { version: 2, name: "idempotency_keys", sql: once::TABLE },
+    Migration { version: 3, name: "organizations", sql: schema::ORGANIZATIONS },
 ];
 
 const TABLES: &str = "

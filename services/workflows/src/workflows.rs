@@ -4,7 +4,9 @@
 //! expressions takes the processor. Every change reads the workflow, decides on what it read, and
 //! writes only if it is still so.
 
-use lightning_mesh::{clock::Clock, etag, idempotency::Key, page::Page};
+use lightning_mesh::{
+    clock::Clock, etag, idempotency::Key, identity::DEFAULT_ORGANIZATION, page::Page,
+};
 use lightning_proto::workflows::v1 as pb;
 
 use crate::{
@@ -40,14 +42,15 @@ impl Workflows {
         for sample in SAMPLES {
             let id =
                 WorkflowId::parse(sample.id).map_err(|_| Error::Damaged { what: "a sample" })?;
-            match self.store.workflow(&id).await {
+            match self.store.workflow(DEFAULT_ORGANIZATION, &id).await {
                 Ok(_) => continue,
                 Err(Error::WorkflowNotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
             let given = read(None, Some(sample.source.to_owned())).await?;
             let (title, summary) = (given.title.clone(), given.summary.clone());
-            let workflow = self.fresh(id, title, summary, Labels::new(), given);
+            let workflow = self.fresh(DEFAULT_ORGANIZATION, id, title, summary, given);
+            let workflow = Workflow { shared: true, ..workflow };
             match self.store.insert_workflow(&workflow, None).await {
                 Ok(_) | Err(Error::WorkflowExists { .. }) => {}
                 Err(error) => return Err(error),
@@ -56,13 +59,18 @@ impl Workflows {
         Ok(())
     }
 
-    pub(crate) async fn get(&self, id: &WorkflowId) -> Result<Workflow, Error> {
-        self.store.workflow(id).await
+    pub(crate) async fn get(
+        &self,
+        organization: &str,
+        id: &WorkflowId,
+    ) -> Result<Workflow, Error> {
+        self.store.workflow(organization, id).await
     }
 
     /// A page of workflows and the token of the next.
     pub(crate) async fn list(
         &self,
+        organization: &str,
         name: Option<&str>,
         page: &Page,
     ) -> Result<(Vec<Workflow>, String), Error> {
@@ -71,7 +79,7 @@ impl Workflows {
             page,
             |workflow: &Workflow| (workflow.created_at.as_micros(), workflow.id.to_string()),
             |workflow| size(&workflow.version),
-            |after, rows| self.store.workflows(name, ascending, after, rows),
+            |after, rows| self.store.workflows(organization, name, ascending, after, rows),
         )
         .await
     }
@@ -79,16 +87,18 @@ impl Workflows {
     /// A page of the versions of a workflow, newest first, and the token of the next.
     pub(crate) async fn versions(
         &self,
+        organization: &str,
         id: &WorkflowId,
         page: &Page,
     ) -> Result<(Vec<Version>, String), Error> {
-        self.store.workflow(id).await?;
+        self.store.workflow(organization, id).await?;
         pages::fill(
             page,
             |version: &Version| (i64::from(version.number), String::new()),
             size,
             |after, rows| {
-                self.store.versions(id, after.map_or(i64::MAX, |(number, _)| number), rows)
+                let below = after.map_or(i64::MAX, |(number, _)| number);
+                self.store.versions(organization, id, below, rows)
             },
         )
         .await
@@ -96,6 +106,7 @@ impl Workflows {
 
     pub(crate) async fn create(
         &self,
+        organization: &str,
         draft: Draft,
         key: Option<Key>,
     ) -> Result<Reply<Workflow>, Error> {
@@ -105,7 +116,16 @@ impl Workflows {
         let given = read(draft.definition.definition, draft.definition.source).await?;
         let name = named(draft.name, &given);
         let id = draft.id.unwrap_or_else(WorkflowId::generate);
-        let workflow = self.fresh(id, name, draft.description, draft.labels, given);
+        // A shared one stands in the way too, so that nobody takes one for the other.
+        match self.store.workflow(organization, &id).await {
+            Ok(found) if found.organization_id != organization => {
+                return Err(Error::WorkflowExists { id });
+            }
+            Ok(_) | Err(Error::WorkflowNotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let workflow = self.fresh(organization, id, name, draft.description, given);
+        let workflow = Workflow { labels: draft.labels, ..workflow };
         let once = key.map(|key| repeat::once(key, &pb::Workflow::from(workflow.clone())));
         match self.store.insert_workflow(&workflow, once).await? {
             Written::Before(reply) => Ok(Reply::Again(reply)),
@@ -116,7 +136,11 @@ impl Workflows {
         }
     }
 
-    pub(crate) async fn update(&self, change: convert::ChangeDraft) -> Result<Workflow, Error> {
+    pub(crate) async fn update(
+        &self,
+        organization: &str,
+        change: convert::ChangeDraft,
+    ) -> Result<Workflow, Error> {
         let definition = match change.definition {
             Some(draft) => Some(read(draft.definition, draft.source).await?),
             None => None,
@@ -130,7 +154,7 @@ impl Workflows {
             definition,
         };
         for _ in 0..ATTEMPTS {
-            let before = self.store.workflow(&change.id).await?;
+            let before = self.own(organization, &change.id).await?;
             if !etag::matches(&change.etag, before.revision) {
                 return Err(Error::EtagMismatch);
             }
@@ -146,13 +170,18 @@ impl Workflows {
         Err(Error::Contended)
     }
 
-    pub(crate) async fn delete(&self, id: &WorkflowId, etag: &str) -> Result<(), Error> {
+    pub(crate) async fn delete(
+        &self,
+        organization: &str,
+        id: &WorkflowId,
+        etag: &str,
+    ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let workflow = self.store.workflow(id).await?;
+            let workflow = self.own(organization, id).await?;
             if !etag::matches(etag, workflow.revision) {
                 return Err(Error::EtagMismatch);
             }
-            match self.store.delete_workflow(id, workflow.revision).await {
+            match self.store.delete_workflow(&workflow).await {
                 Err(Error::Contended) if etag.is_empty() => {}
                 Err(Error::Contended) => return Err(Error::EtagMismatch),
                 Err(error) => return Err(error),
@@ -165,22 +194,33 @@ impl Workflows {
         Err(Error::Contended)
     }
 
+    /// A workflow that the organisation may change.
+    async fn own(&self, organization: &str, id: &WorkflowId) -> Result<Workflow, Error> {
+        let workflow = self.store.workflow(organization, id).await?;
+        if workflow.organization_id == organization {
+            return Ok(workflow);
+        }
+        Err(Error::WorkflowShared { id: id.clone() })
+    }
+
     fn fresh(
         &self,
+        organization: &str,
         id: WorkflowId,
         name: String,
         description: String,
-        labels: Labels,
         given: Given,
     ) -> Workflow {
         let now = self.clock.now();
         let Given { definition, source, hash, .. } = given;
         let version = Version { number: 1, definition, source, hash, created_at: now };
         Workflow {
+            organization_id: organization.to_owned(),
+            shared: false,
             id,
             name,
             description,
-            labels,
+            labels: Labels::new(),
             version,
             revision: 1,
             created_at: now,

@@ -9,6 +9,7 @@ mod it {
     mod crash;
     mod depth;
     mod engine;
+    mod organizations;
     mod resources;
     mod samples;
     mod scaled;

@@ -17,16 +17,19 @@ impl AgentService for Api {
         &self,
         request: Request<pb::GetAgentRequest>,
     ) -> Result<Response<pb::Agent>, Status> {
-        let id = agent_id("id", &request.get_ref().id)?;
-        Ok(Response::new(self.agents.get(&id).await?.into()))
+        let (caller, request) = Caller::split(request)?;
+        let id = agent_id("id", &request.id)?;
+        Ok(Response::new(self.agents.get(caller.organization()?, &id).await?.into()))
     }
 
     async fn list_agents(
         &self,
         request: Request<pb::ListAgentsRequest>,
     ) -> Result<Response<pb::ListAgentsResponse>, Status> {
-        let (filter, page) = convert::agent_list(request.get_ref())?;
-        let (agents, next_page_token) = self.agents.list(&filter, &page).await?;
+        let (caller, request) = Caller::split(request)?;
+        let (filter, page) = convert::agent_list(&request)?;
+        let listed = self.agents.list(caller.organization()?, &filter, &page).await?;
+        let (agents, next_page_token) = listed;
         let agents = agents.into_iter().map(Into::into).collect();
         Ok(Response::new(pb::ListAgentsResponse { agents, next_page_token }))
     }
@@ -38,7 +41,7 @@ impl AgentService for Api {
         let (caller, mut request) = Caller::split(request)?;
         let request_id = mem::take(&mut request.request_id);
         let key = Key::of(&caller, "CreateAgent", request_id, &request)?;
-        let reply = self.agents.create(convert::new_agent(request)?, key).await?;
+        let reply = self.agents.create(&caller, convert::new_agent(request)?, key).await?;
         Ok(Response::new(Reply::into_message(reply)?))
     }
 
@@ -46,17 +49,18 @@ impl AgentService for Api {
         &self,
         request: Request<pb::UpdateAgentRequest>,
     ) -> Result<Response<pb::Agent>, Status> {
-        let change = convert::change(request.into_inner())?;
-        Ok(Response::new(self.agents.update(change).await?.into()))
+        let (caller, request) = Caller::split(request)?;
+        let change = convert::change(request)?;
+        Ok(Response::new(self.agents.update(&caller, change).await?.into()))
     }
 
     async fn delete_agent(
         &self,
         request: Request<pb::DeleteAgentRequest>,
     ) -> Result<Response<()>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::split(request)?;
         let id = agent_id("id", &request.id)?;
-        self.agents.delete(&id, &request.etag, request.force).await?;
+        self.agents.delete(caller.organization()?, &id, &request.etag, request.force).await?;
         Ok(Response::new(()))
     }
 
@@ -64,18 +68,22 @@ impl AgentService for Api {
         &self,
         request: Request<pb::SetAgentStatusRequest>,
     ) -> Result<Response<pb::Agent>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::split(request)?;
         let (id, status) = (agent_id("id", &request.id)?, convert::status(&request)?);
-        Ok(Response::new(self.agents.set_status(&id, status, &request.etag).await?.into()))
+        let organization = caller.organization()?;
+        let agent = self.agents.set_status(organization, &id, status, &request.etag).await?;
+        Ok(Response::new(agent.into()))
     }
 
     async fn list_agent_versions(
         &self,
         request: Request<pb::ListAgentVersionsRequest>,
     ) -> Result<Response<pb::ListAgentVersionsResponse>, Status> {
-        let id = agent_id("agent_id", &request.get_ref().agent_id)?;
-        let page = convert::versions_page(request.get_ref())?;
-        let (versions, next_page_token) = self.agents.versions(&id, &page).await?;
+        let (caller, request) = Caller::split(request)?;
+        let id = agent_id("agent_id", &request.agent_id)?;
+        let page = convert::versions_page(&request)?;
+        let listed = self.agents.versions(caller.organization()?, &id, &page).await?;
+        let (versions, next_page_token) = listed;
         let versions = versions.into_iter().map(convert::version).collect();
         Ok(Response::new(pb::ListAgentVersionsResponse { versions, next_page_token }))
     }
@@ -84,8 +92,10 @@ impl AgentService for Api {
         &self,
         request: Request<pb::GetAgentWorkflowRequest>,
     ) -> Result<Response<pb::AgentWorkflow>, Status> {
-        let id = agent_id("agent_id", &request.get_ref().agent_id)?;
-        Ok(Response::new(convert::workflow_of(self.agents.get(&id).await?)))
+        let (caller, request) = Caller::split(request)?;
+        let id = agent_id("agent_id", &request.agent_id)?;
+        let agent = self.agents.get(caller.organization()?, &id).await?;
+        Ok(Response::new(convert::workflow_of(agent)))
     }
 
     async fn set_agent_workflow(

@@ -22,18 +22,22 @@ impl DeploymentService for Api {
         &self,
         request: Request<pb::GetDeploymentRequest>,
     ) -> Result<Response<pb::Deployment>, Status> {
-        let id = deployment_id(&request.get_ref().id)?;
-        Ok(Response::new(self.deployments.get(&id).await?.into()))
+        let (caller, request) = Caller::split(request)?;
+        let id = deployment_id(&request.id)?;
+        Ok(Response::new(self.deployments.get(caller.organization()?, &id).await?.into()))
     }
 
     async fn list_deployments(
         &self,
         request: Request<pb::ListDeploymentsRequest>,
     ) -> Result<Response<pb::ListDeploymentsResponse>, Status> {
-        let given = &request.get_ref().agent_id;
+        let (caller, request) = Caller::split(request)?;
+        let given = &request.agent_id;
         let agent = convert::id("agent_id", given, AgentId::parse, ErrorReason::DeploymentInvalid)?;
-        let (filter, page) = convert::deployment_list(request.get_ref())?;
-        let (deployments, next_page_token) = self.deployments.list(&agent, &filter, &page).await?;
+        let (filter, page) = convert::deployment_list(&request)?;
+        let organization = caller.organization()?;
+        let listed = self.deployments.list(organization, &agent, &filter, &page).await?;
+        let (deployments, next_page_token) = listed;
         let deployments = deployments.into_iter().map(Into::into).collect();
         Ok(Response::new(pb::ListDeploymentsResponse { deployments, next_page_token }))
     }
@@ -45,7 +49,8 @@ impl DeploymentService for Api {
         let (caller, mut request) = Caller::split(request)?;
         let request_id = mem::take(&mut request.request_id);
         let key = Key::of(&caller, "DeployAgent", request_id, &request)?;
-        let reply = self.deployments.deploy(convert::order(&request)?, key).await?;
+        let organization = caller.organization()?;
+        let reply = self.deployments.deploy(organization, convert::order(&request)?, key).await?;
         Ok(Response::new(Reply::into_message(reply)?))
     }
 
@@ -53,8 +58,9 @@ impl DeploymentService for Api {
         &self,
         request: Request<pb::StopDeploymentRequest>,
     ) -> Result<Response<pb::Deployment>, Status> {
-        let id = deployment_id(&request.get_ref().id)?;
-        Ok(Response::new(self.deployments.stop(&id).await?.into()))
+        let (caller, request) = Caller::split(request)?;
+        let id = deployment_id(&request.id)?;
+        Ok(Response::new(self.deployments.stop(caller.organization()?, &id).await?.into()))
     }
 }
 

@@ -20,13 +20,13 @@ use crate::{
         Agent, AgentId, AgentType, Change, Entries, NewAgent, Patch, Status,
         limits::{
             CONFIG, DESCRIPTION, INSTRUCTIONS, LABEL_KEY, LABEL_VALUE, LABELS, MODEL, NAME,
-            TEMPERATURE,
+            PERMISSION_WORD, PERMISSIONS, TEMPERATURE,
         },
     },
     store::AgentFilter,
 };
 
-const CHANGEABLE: [&str; 10] = [
+const CHANGEABLE: [&str; 11] = [
     "name",
     "description",
     "agent_type",
@@ -37,9 +37,10 @@ const CHANGEABLE: [&str; 10] = [
     "config",
     "labels",
     "template_id",
+    "permissions",
 ];
-const OUTPUT_ONLY: [&str; 7] =
-    ["id", "status", "version", "workflow_id", "create_time", "update_time", "etag"];
+const OUTPUT_ONLY: [&str; 8] =
+    ["id", "owner_id", "status", "version", "workflow_id", "create_time", "update_time", "etag"];
 const FILTERS: [&str; 4] = ["status", "agent_type", "name", "template_id"];
 
 /// Reads a wish for a new agent.
@@ -60,8 +61,10 @@ pub(crate) fn new_agent(request: pb::CreateAgentRequest) -> Result<NewAgent, Fau
     if template_id.is_none() && agent.agent_type.is_empty() {
         v.add("agent.agent_type", format!("must be one of: {}", agent_types()));
     }
+    let permissions = permissions(&mut v, &agent);
     v.finish(Reason::AgentInvalid)?;
-    Ok(NewAgent { id, template_id, patch })
+    let permissions = Some(permissions).filter(|given| !given.is_empty());
+    Ok(NewAgent { permissions, id, template_id, patch })
 }
 
 /// Reads a wish for a change.
@@ -72,9 +75,11 @@ pub(crate) fn change(request: pb::UpdateAgentRequest) -> Result<Change, Fault> {
     let mut v = Violations::new();
     let patch =
         if mask.is_empty() { present(&mut v, &agent) } else { masked(&mut v, &agent, &mask)? };
+    let given = if mask.is_empty() { !agent.permissions.is_empty() } else { mask.has("permissions") };
+    let permissions = given.then(|| permissions(&mut v, &agent));
     v.finish(Reason::AgentInvalid)?;
     let template_id = Some(agent.template_id).filter(|template| !template.is_empty());
-    Ok(Change { id, etag: agent.etag, template_id, patch })
+    Ok(Change { id, etag: agent.etag, template_id, patch, permissions })
 }
 
 /// The fields that are present, which is all that is known without a mask.
@@ -162,6 +167,32 @@ fn agent_types() -> String {
 
 fn config(v: &mut Violations, agent: &pb::Agent) -> BTreeMap<String, serde_json::Value> {
     data(v, "agent.config", agent.config.as_ref(), CONFIG)
+}
+
+/// Reads what an agent may do at most: in order and each once.
+fn permissions(v: &mut Violations, agent: &pb::Agent) -> Vec<String> {
+    let count = agent.permissions.len();
+    let few = count <= PERMISSIONS;
+    v.check(few, "agent.permissions", format!("must be at most {PERMISSIONS}, not {count}"));
+    let mut permissions = agent.permissions.clone();
+    permissions.truncate(PERMISSIONS);
+    for (place, text) in permissions.iter().enumerate() {
+        let fits = text == "*" || is_pattern(text);
+        let path = format!("agent.permissions[{place}]");
+        v.check(fits, path, "must be a permission or a pattern, such as models.infer or *.read");
+    }
+    permissions.sort();
+    permissions.dedup();
+    permissions
+}
+
+/// Whether a text is an area and a verb, each a word or a `*`, of which there is at most one.
+fn is_pattern(text: &str) -> bool {
+    let word = |part: &str| {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte == b'_' || byte == b'-';
+        part == "*" || (1..=PERMISSION_WORD).contains(&part.len()) && part.bytes().all(fits)
+    };
+    text != "*.*" && text.split_once('.').is_some_and(|(area, verb)| word(area) && word(verb))
 }
 
 fn labels(v: &mut Violations, agent: &pb::Agent) -> BTreeMap<String, String> {
@@ -275,6 +306,8 @@ impl From<Agent> for pb::Agent {
             create_time: Some(agent.create_time.to_proto()),
             update_time: Some(agent.update_time.to_proto()),
             etag: etag::of(agent.revision),
+            owner_id: agent.owner_id,
+            permissions: agent.permissions,
         }
     }
 }

@@ -22,7 +22,14 @@ pub(crate) enum Status {
 /// An agent as it is now, or as it was when one of its versions was made.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Agent {
+    /// Within it the id is unique, and nobody outside sees the agent.
+    pub(crate) organization_id: String,
     pub(crate) id: AgentId,
+    /// The user who made it; empty if it was none.
+    pub(crate) owner_id: String,
+    /// What it may do at most for whoever invokes it. Not of a version: a right that is taken away is
+    /// gone at once, also from what is deployed.
+    pub(crate) permissions: Vec<String>,
     /// The template it is made from; never changes.
     pub(crate) template_id: Option<String>,
     pub(crate) status: Status,
@@ -36,6 +43,8 @@ pub(crate) struct Agent {
 /// A wish for an agent.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct NewAgent {
+    /// What it may do at most; what new agents may do if nothing is said.
+    pub(crate) permissions: Option<Vec<String>>,
     /// The id that the caller chose.
     pub(crate) id: Option<AgentId>,
     pub(crate) template_id: Option<String>,
@@ -52,7 +61,28 @@ pub(crate) struct Change {
     /// The template that the caller believes it to have, if it says.
     pub(crate) template_id: Option<String>,
     pub(crate) patch: Patch,
+    /// What it may do at most from now on.
+    pub(crate) permissions: Option<Vec<String>>,
 }
+
+/// Who makes an agent, and what it may do.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Maker {
+    pub(crate) organization_id: String,
+    pub(crate) owner_id: String,
+    pub(crate) permissions: Vec<String>,
+}
+
+/// What a new agent may do at most, unless its maker says otherwise or may not do it: asking models,
+/// and running and looking at what workflows and integrations offer.
+pub(crate) const DEFAULT_PERMISSIONS: [&str; 6] = [
+    "integrations.execute",
+    "integrations.read",
+    "models.infer",
+    "models.read",
+    "workflows.execute",
+    "workflows.read",
+];
 
 // === impl Status ===
 
@@ -81,12 +111,16 @@ impl Status {
 impl Agent {
     /// A new agent: a draft with version 1.
     pub(crate) fn new(
+        maker: Maker,
         id: AgentId,
         template_id: Option<String>,
         design: Design,
         now: Timestamp,
     ) -> Self {
         Self {
+            organization_id: maker.organization_id,
+            owner_id: maker.owner_id,
+            permissions: maker.permissions,
             id,
             template_id,
             status: Status::Draft,

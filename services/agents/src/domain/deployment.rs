@@ -29,6 +29,7 @@ pub(crate) enum DeploymentStatus {
 /// A version of an agent that takes calls in an environment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Deployment {
+    pub(crate) organization_id: String,
     pub(crate) id: DeploymentId,
     pub(crate) agent_id: AgentId,
     pub(crate) agent_version: i32,
@@ -79,8 +80,15 @@ impl DeploymentStatus {
 
 impl Order {
     /// The deployment that the order makes.
-    pub(crate) fn deployment(self, id: DeploymentId, version: i32, now: Timestamp) -> Deployment {
+    pub(crate) fn deployment(
+        self,
+        organization: &str,
+        id: DeploymentId,
+        version: i32,
+        now: Timestamp,
+    ) -> Deployment {
         Deployment {
+            organization_id: organization.to_owned(),
             id,
             agent_id: self.agent_id,
             agent_version: version,

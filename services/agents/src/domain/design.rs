@@ -21,6 +21,10 @@ pub(crate) mod limits {
     pub(crate) const TEMPERATURE: f64 = 2.0;
     /// Bytes of the settings as JSON.
     pub(crate) const CONFIG: usize = 64 * 1024;
+    /// Permissions of one agent.
+    pub(crate) const PERMISSIONS: usize = 64;
+    /// Characters of either half of a permission.
+    pub(crate) const PERMISSION_WORD: usize = 63;
     /// Labels of one agent.
     pub(crate) const LABELS: usize = 64;
     /// Characters of a label's key.

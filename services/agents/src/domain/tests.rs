@@ -14,7 +14,12 @@ fn at(micros: i64) -> Timestamp {
 
 fn agent() -> Agent {
     let design = Design { name: "Ada".to_owned(), ..Design::default() };
-    Agent::new(AgentId::parse("ada").unwrap(), None, design, at(1))
+    let maker = Maker {
+        organization_id: "default".to_owned(),
+        owner_id: String::new(),
+        permissions: Vec::new(),
+    };
+    Agent::new(maker, AgentId::parse("ada").unwrap(), None, design, at(1))
 }
 
 fn map<V: Clone>(entries: &[(&str, V)]) -> BTreeMap<String, V> {

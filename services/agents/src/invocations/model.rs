@@ -10,11 +10,10 @@ use tonic::{Code, Status, Streaming};
 use crate::{
     Error,
     domain::{Answer, Design, Question, system_message},
-    peer::{self, Failure},
+    peer::Failure,
 };
 
 const PEER: &str = "models";
-const PERMISSION: &str = "models.infer";
 
 /// A piece of a model's answer.
 pub(crate) enum Piece {
@@ -32,7 +31,7 @@ pub(crate) async fn ask(
     design: &Design,
     question: Question,
 ) -> Result<Answer, Error> {
-    let request = peer::lend(caller, PERMISSION).request(request(design, question));
+    let request = caller.request(request(design, question));
     let mut models = InferenceServiceClient::new(peers.channel(PEER));
     let answered = models.infer(request).await.map_err(|status| failed(&status))?;
     Ok(answer(answered.into_inner()))
@@ -46,7 +45,7 @@ pub(crate) async fn stream(
     question: Question,
 ) -> Result<Stream, Error> {
     let inference = Some(request(design, question));
-    let request = peer::lend(caller, PERMISSION).request(StreamInferenceRequest { inference });
+    let request = caller.request(StreamInferenceRequest { inference });
     let mut models = InferenceServiceClient::new(peers.channel(PEER));
     let pieces = models.stream_inference(request).await.map_err(|status| failed(&status))?;
     Ok(Stream(pieces.into_inner()))

@@ -15,14 +15,13 @@ use tonic::Code;
 use crate::{
     Error,
     domain::{Answer, Question},
-    peer::{self, Failure},
+    peer::Failure,
 };
 
 #[cfg(test)]
 mod tests;
 
 const PEER: &str = "workflows";
-const PERMISSION: &str = "workflows.execute";
 
 /// Where the text of a result is looked for, in this order.
 const TEXTS: [&str; 3] = ["reply", "output", "text"];
@@ -40,7 +39,7 @@ pub(crate) async fn ask(
         async_execution: Some(false),
         ..ExecuteWorkflowRequest::default()
     };
-    let request = peer::lend(caller, PERMISSION).request(request);
+    let request = caller.request(request);
     let mut workflows = ExecutionServiceClient::new(peers.channel(PEER));
     match workflows.execute_workflow(request).await {
         Ok(execution) => answer(execution.into_inner()),

@@ -16,19 +16,21 @@ use crate::{
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT a.id, a.template_id, a.status, a.version, a.revision, a.create_time, a.update_time,
+            "SELECT a.organization_id, a.id, a.template_id, a.status, a.version, a.revision, a.owner_id,
+                a.permissions, a.create_time, a.update_time,
                 v.name, v.description, v.agent_type, v.model, v.instructions, v.temperature,
                 v.max_output_tokens, v.config, v.labels, v.workflow_id
-            FROM agents a JOIN agent_versions v ON v.agent_id = a.id AND v.version = a.version ",
+            FROM agents a JOIN agent_versions v ON v.organization_id = a.organization_id
+                AND v.agent_id = a.id AND v.version = a.version ",
             $tail
         )
     };
 }
 
-const GET: &str = select!("WHERE a.id = $1");
+const GET: &str = select!("WHERE a.organization_id = $1 AND a.id = $2");
 
 const LIST: &str = select!(
-    "WHERE (a.create_time, a.id) < ($1, $2)
+    "WHERE a.organization_id = $8 AND (a.create_time, a.id) < ($1, $2)
         AND (CAST($3 AS TEXT) IS NULL OR a.status = $3)
         AND (CAST($4 AS TEXT) IS NULL OR v.agent_type = $4)
         AND (CAST($5 AS TEXT) IS NULL OR v.name = $5)
@@ -37,7 +39,7 @@ const LIST: &str = select!(
 );
 
 const LIST_ASCENDING: &str = select!(
-    "WHERE (a.create_time, a.id) > ($1, $2)
+    "WHERE a.organization_id = $8 AND (a.create_time, a.id) > ($1, $2)
         AND (CAST($3 AS TEXT) IS NULL OR a.status = $3)
         AND (CAST($4 AS TEXT) IS NULL OR v.agent_type = $4)
         AND (CAST($5 AS TEXT) IS NULL OR v.name = $5)
@@ -46,20 +48,22 @@ const LIST_ASCENDING: &str = select!(
 );
 
 const INSERT: &str = "INSERT INTO agents
-    (id, template_id, status, version, revision, create_time, update_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    (id, template_id, status, version, revision, create_time, update_time, organization_id, owner_id,
+        permissions)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 const INSERT_VERSION: &str = "INSERT INTO agent_versions
     (agent_id, version, revision, status, name, description, agent_type, model, instructions,
-        temperature, max_output_tokens, config, labels, workflow_id, create_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+        temperature, max_output_tokens, config, labels, workflow_id, create_time, organization_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
-const UPDATE: &str = "UPDATE agents SET status = $3, version = $4, revision = $5, update_time = $6
-    WHERE id = $1 AND revision = $2";
+const UPDATE: &str = "UPDATE agents SET status = $3, version = $4, revision = $5, update_time = $6,
+    permissions = $8 WHERE organization_id = $7 AND id = $1 AND revision = $2";
 
-const STOP_ALL: &str = "DELETE FROM deployments WHERE agent_id = $1 AND status = 'active'";
+const STOP_ALL: &str = "DELETE FROM deployments
+    WHERE organization_id = $1 AND agent_id = $2 AND status = 'active'";
 
-const DELETE: &str = "DELETE FROM agents WHERE id = $1 AND revision = $2";
+const DELETE: &str = "DELETE FROM agents WHERE organization_id = $1 AND id = $2 AND revision = $3";
 
 /// Which agents to list; what is `None` does not matter.
 #[derive(Clone, Debug, Default)]
@@ -73,14 +77,15 @@ pub(crate) struct AgentFilter {
 // === impl Store ===
 
 impl Store {
-    pub(crate) async fn agent(&self, id: &AgentId) -> Result<Agent, Error> {
-        let row = self.db.query_opt(GET, params![id.as_str()]).await?;
+    pub(crate) async fn agent(&self, organization: &str, id: &AgentId) -> Result<Agent, Error> {
+        let row = self.db.query_opt(GET, params![organization, id.as_str()]).await?;
         row.as_ref().map_or_else(|| Err(Error::AgentNotFound { id: id.clone() }), agent)
     }
 
     /// At most `limit` agents by time of creation.
     pub(crate) async fn agents(
         &self,
+        organization: &str,
         filter: &AgentFilter,
         ascending: bool,
         after: After,
@@ -97,6 +102,7 @@ impl Store {
             name.as_ref(),
             template_id.as_ref(),
             limit,
+            organization,
         ];
         self.db.query(sql, params).await?.iter().map(agent).collect()
     }
@@ -115,6 +121,9 @@ impl Store {
             agent.revision,
             agent.create_time.as_micros(),
             agent.update_time.as_micros(),
+            &agent.organization_id,
+            &agent.owner_id,
+            rights(agent),
         ];
         let batch = Batch::new().then(INSERT, head).then(INSERT_VERSION, version(agent));
         match self.write_once(once, batch, agent.create_time.as_micros()).await {
@@ -132,6 +141,8 @@ impl Store {
             after.version,
             after.revision,
             after.update_time.as_micros(),
+            &after.organization_id,
+            rights(after),
         ];
         let mut batch = Batch::new().then_expect(UPDATE, head, Expect::Rows(1));
         if after.version != before.version {
@@ -143,9 +154,10 @@ impl Store {
     /// Deletes an agent with its versions and deployments, if it still is what it was. Tells how many
     /// deployments were active, or nothing if it was not.
     pub(crate) async fn delete_agent(&self, agent: &Agent) -> Result<Option<u64>, Error> {
-        let batch = Batch::new().then(STOP_ALL, params![agent.id.as_str()]).then_expect(
+        let (organization, id) = (&agent.organization_id, agent.id.as_str());
+        let batch = Batch::new().then(STOP_ALL, params![organization, id]).then_expect(
             DELETE,
-            params![agent.id.as_str(), agent.revision],
+            params![organization, id, agent.revision],
             Expect::Rows(1),
         );
         let done = self.write_if(batch).await?;
@@ -180,12 +192,20 @@ fn version(agent: &Agent) -> Params {
         serde_json::to_string(&design.labels).expect("texts always serialize"),
         design.workflow_id.as_ref(),
         agent.update_time.as_micros(),
+        &agent.organization_id,
     ]
+}
+
+fn rights(agent: &Agent) -> String {
+    serde_json::to_string(&agent.permissions).expect("texts always serialize")
 }
 
 /// An agent from its row, as it is now or as a version froze it.
 pub(super) fn agent(row: &Row) -> Result<Agent, Error> {
     Ok(Agent {
+        organization_id: row.text("organization_id")?,
+        owner_id: row.text("owner_id")?,
+        permissions: permissions(row)?,
         id: AgentId::parse(&row.text("id")?)
             .map_err(|_| Error::Stored { what: "an agent's id" })?,
         template_id: row.opt_text("template_id")?,
@@ -197,6 +217,12 @@ pub(super) fn agent(row: &Row) -> Result<Agent, Error> {
         create_time: Timestamp::from_micros(row.integer("create_time")?),
         update_time: Timestamp::from_micros(row.integer("update_time")?),
     })
+}
+
+/// What an agent may do at most, from a row with that column.
+pub(super) fn permissions(row: &Row) -> Result<Vec<String>, Error> {
+    serde_json::from_str(&row.text("permissions")?)
+        .map_err(|_| Error::Stored { what: "an agent's permissions" })
 }
 
 /// The design from a row with the columns of a version.

@@ -7,7 +7,7 @@
 use lightning_mesh::clock::Timestamp;
 use lightning_store::{Batch, Expect, Once, Row, params};
 
-use super::{After, Store, Written, agents::design, not_as_expected, number};
+use super::{After, Store, Written, agents::{design, permissions}, not_as_expected, number};
 use crate::{
     Error,
     domain::{AgentId, Deployment, DeploymentId, DeploymentStatus, Design},
@@ -17,56 +17,61 @@ use crate::{
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT d.id, d.agent_id, d.agent_version, d.environment, d.replicas, d.status,
-                d.create_time, d.end_time FROM deployments d ",
+            "SELECT d.organization_id, d.id, d.agent_id, d.agent_version, d.environment, d.replicas,
+                d.status, d.create_time, d.end_time FROM deployments d ",
             $tail
         )
     };
 }
 
-const GET: &str = select!("WHERE d.id = $1");
+const GET: &str = select!("WHERE d.organization_id = $1 AND d.id = $2");
 
 const LIST: &str = select!(
-    "WHERE d.agent_id = $1 AND (d.create_time, d.id) < ($2, $3)
+    "WHERE d.organization_id = $7 AND d.agent_id = $1 AND (d.create_time, d.id) < ($2, $3)
         AND (CAST($4 AS TEXT) IS NULL OR d.status = $4)
         AND (CAST($5 AS TEXT) IS NULL OR d.environment = $5)
     ORDER BY d.create_time DESC, d.id DESC LIMIT $6"
 );
 
 const LIST_ASCENDING: &str = select!(
-    "WHERE d.agent_id = $1 AND (d.create_time, d.id) > ($2, $3)
+    "WHERE d.organization_id = $7 AND d.agent_id = $1 AND (d.create_time, d.id) > ($2, $3)
         AND (CAST($4 AS TEXT) IS NULL OR d.status = $4)
         AND (CAST($5 AS TEXT) IS NULL OR d.environment = $5)
     ORDER BY d.create_time, d.id LIMIT $6"
 );
 
 const ACTIVE: &str =
-    "SELECT d.id, d.agent_id, d.agent_version, d.environment, d.replicas, d.status,
-        d.create_time, d.end_time, v.name, v.description, v.agent_type, v.model, v.instructions,
+    "SELECT d.organization_id, d.id, d.agent_id, d.agent_version, d.environment, d.replicas, d.status,
+        a.permissions, d.create_time, d.end_time, v.name, v.description, v.agent_type, v.model, v.instructions,
         v.temperature, v.max_output_tokens, v.config, v.labels, v.workflow_id
     FROM deployments d
-    JOIN agent_versions v ON v.agent_id = d.agent_id AND v.version = d.agent_version
-    WHERE d.agent_id = $1 AND d.environment = $2 AND d.status = 'active'";
+    JOIN agents a ON a.organization_id = d.organization_id AND a.id = d.agent_id
+    JOIN agent_versions v ON v.organization_id = d.organization_id AND v.agent_id = d.agent_id
+        AND v.version = d.agent_version
+    WHERE d.organization_id = $1 AND d.agent_id = $2 AND d.environment = $3 AND d.status = 'active'";
 
 const MARK_DEPLOYED: &str =
     "UPDATE agents SET status = 'deployed', revision = revision + 1, update_time = $2
-    WHERE id = $1 AND status <> 'archived'";
+    WHERE organization_id = $3 AND id = $1 AND status <> 'archived'";
 
 const SUPERSEDE: &str = "UPDATE deployments SET status = 'superseded', end_time = $3
-    WHERE agent_id = $1 AND environment = $2 AND status = 'active'";
+    WHERE organization_id = $4 AND agent_id = $1 AND environment = $2 AND status = 'active'";
 
 const INSERT: &str = "INSERT INTO deployments
-    (id, agent_id, agent_version, environment, replicas, status, create_time, end_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, NULL)";
+    (id, agent_id, agent_version, environment, replicas, status, create_time, end_time, organization_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8)";
 
-const TOUCH: &str = "UPDATE agents SET revision = revision + 1, update_time = $2 WHERE id = $1";
+const TOUCH: &str = "UPDATE agents SET revision = revision + 1, update_time = $2
+    WHERE organization_id = $3 AND id = $1";
 
 const STOP: &str =
-    "UPDATE deployments SET status = 'stopped', end_time = $2 WHERE id = $1 AND status = 'active'";
+    "UPDATE deployments SET status = 'stopped', end_time = $2
+    WHERE organization_id = $3 AND id = $1 AND status = 'active'";
 
 const MARK_ACTIVE: &str = "UPDATE agents SET status = 'active'
-    WHERE id = $1 AND status = 'deployed' AND NOT EXISTS
-        (SELECT 1 FROM deployments WHERE agent_id = $1 AND status = 'active')";
+    WHERE organization_id = $2 AND id = $1 AND status = 'deployed' AND NOT EXISTS
+        (SELECT 1 FROM deployments
+            WHERE organization_id = $2 AND agent_id = $1 AND status = 'active')";
 
 /// Which deployments of an agent to list; what is `None` does not matter.
 #[derive(Clone, Debug, Default)]
@@ -78,24 +83,31 @@ pub(crate) struct DeploymentFilter {
 // === impl Store ===
 
 impl Store {
-    pub(crate) async fn deployment(&self, id: &DeploymentId) -> Result<Deployment, Error> {
-        let row = self.db.query_opt(GET, params![id.as_str()]).await?;
+    pub(crate) async fn deployment(
+        &self,
+        organization: &str,
+        id: &DeploymentId,
+    ) -> Result<Deployment, Error> {
+        let row = self.db.query_opt(GET, params![organization, id.as_str()]).await?;
         row.as_ref().map_or_else(|| Err(Error::DeploymentNotFound { id: id.clone() }), deployment)
     }
 
-    /// The deployment that takes calls, with the design that it pins.
+    /// The deployment that takes calls, with the design that it pins and what its agent may do now.
     pub(crate) async fn active_deployment(
         &self,
+        organization: &str,
         agent: &AgentId,
         environment: &str,
-    ) -> Result<Option<(Deployment, Design)>, Error> {
-        let row = self.db.query_opt(ACTIVE, params![agent.as_str(), environment]).await?;
-        row.map(|row| Ok((deployment(&row)?, design(&row)?))).transpose()
+    ) -> Result<Option<(Deployment, Design, Vec<String>)>, Error> {
+        let params = params![organization, agent.as_str(), environment];
+        let row = self.db.query_opt(ACTIVE, params).await?;
+        row.map(|row| Ok((deployment(&row)?, design(&row)?, permissions(&row)?))).transpose()
     }
 
     /// At most `limit` deployments of an agent by time of creation.
     pub(crate) async fn deployments(
         &self,
+        organization: &str,
         agent: &AgentId,
         filter: &DeploymentFilter,
         ascending: bool,
@@ -106,7 +118,7 @@ impl Store {
         let (time, id) = after.unwrap_or((first, String::new()));
         let status = filter.status.map(DeploymentStatus::as_str);
         let environment = filter.environment.as_ref();
-        let params = params![agent.as_str(), time, id, status, environment, limit];
+        let params = params![agent.as_str(), time, id, status, environment, limit, organization];
         self.db.query(sql, params).await?.iter().map(deployment).collect()
     }
 
@@ -116,7 +128,7 @@ impl Store {
         new: &Deployment,
         once: Option<Once>,
     ) -> Result<Option<Written>, Error> {
-        let agent = new.agent_id.as_str();
+        let (organization, agent) = (&new.organization_id, new.agent_id.as_str());
         let now = new.create_time.as_micros();
         let row = params![
             new.id.as_str(),
@@ -126,10 +138,11 @@ impl Store {
             new.replicas,
             new.status.as_str(),
             now,
+            organization,
         ];
         let batch = Batch::new()
-            .then_expect(MARK_DEPLOYED, params![agent, now], Expect::Rows(1))
-            .then(SUPERSEDE, params![agent, &new.environment, now])
+            .then_expect(MARK_DEPLOYED, params![agent, now, organization], Expect::Rows(1))
+            .then(SUPERSEDE, params![agent, &new.environment, now, organization])
             .then(INSERT, row);
         match self.write_once(once, batch, now).await {
             Ok(written) => Ok(Some(written)),
@@ -145,10 +158,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, Error> {
         let (id, agent) = (deployment.id.as_str(), deployment.agent_id.as_str());
+        let (organization, now) = (&deployment.organization_id, now.as_micros());
         let batch = Batch::new()
-            .then(TOUCH, params![agent, now.as_micros()])
-            .then_expect(STOP, params![id, now.as_micros()], Expect::Rows(1))
-            .then(MARK_ACTIVE, params![agent]);
+            .then(TOUCH, params![agent, now, organization])
+            .then_expect(STOP, params![id, now, organization], Expect::Rows(1))
+            .then(MARK_ACTIVE, params![agent, organization]);
         match self.db.write(batch).await.map_err(Error::from) {
             Ok(_) => Ok(true),
             Err(error) if not_as_expected(&error) => Ok(false),
@@ -170,6 +184,7 @@ impl Written {
 fn deployment(row: &Row) -> Result<Deployment, Error> {
     let stored = |what| Error::Stored { what };
     Ok(Deployment {
+        organization_id: row.text("organization_id")?,
         id: DeploymentId::parse(&row.text("id")?).map_err(|_| stored("a deployment's id"))?,
         agent_id: AgentId::parse(&row.text("agent_id")?).map_err(|_| stored("an agent's id"))?,
         agent_version: number(row, "agent_version")?,

@@ -80,7 +80,7 @@ async fn a_repeated_request_gets_the_first_answer() {
     let other = mesh.agents().create_agent(create("Bea", "", "3f1c")).await;
     assert_eq!(refusal(other), refused(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED"));
     // Another caller's keys are its own.
-    let stranger = Caller::new("user:1", "eve", ["agents.*"]);
+    let stranger = Caller::new("user:1", "eve", ["agents.*"]).member_of("default");
     let theirs = mesh.agents_as(stranger).create_agent(request).await.unwrap().into_inner();
     assert_ne!(theirs.id, first.id);
 }

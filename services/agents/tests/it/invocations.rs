@@ -77,17 +77,18 @@ async fn an_answer_comes_in_pieces() {
 }
 
 #[tokio::test]
-async fn agents_invoke_is_all_a_caller_needs() {
+async fn an_agent_acts_with_the_rights_that_it_and_its_caller_have_in_common() {
     let mesh = Mesh::start().await;
     mesh.create("ada", "m1").await;
     mesh.deploy("ada", 0).await;
-    let caller = Caller::new("user:7", "grace", ["agents.invoke"]);
+    let caller = Caller::new("user:7", "grace", ["agents.*", "models.*"]).member_of("default");
     mesh.agents_as(caller).invoke_agent(question("ada")).await.unwrap();
     let (seen, _) = mesh.peers.asked();
     assert_eq!((seen.subject.as_str(), seen.via.as_deref()), ("user:7", Some("agents")));
-    assert_eq!(seen.permissions, ["agents.invoke", "models.infer"]);
+    assert_eq!(seen.permissions, ["models.infer", "models.read"]);
+    assert_eq!((seen.actors, seen.organization_id.as_str()), (vec!["agent:ada".into()], "default"));
 
-    let stranger = Caller::new("user:8", "mallory", ["agents.read"]);
+    let stranger = Caller::new("user:8", "mallory", ["agents.read"]).member_of("default");
     let denied = mesh.agents_as(stranger).invoke_agent(question("ada")).await;
     assert_eq!(refusal(denied), refused(Code::PermissionDenied, "PERMISSION_DENIED"));
 }

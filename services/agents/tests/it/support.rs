@@ -77,6 +77,10 @@ impl Mesh {
         AgentServiceClient::new(self.harness.channel_as("agents", caller))
     }
 
+    pub(crate) fn deployments_as(&self, caller: Caller) -> DeploymentServiceClient<Channel> {
+        DeploymentServiceClient::new(self.harness.channel_as("agents", caller))
+    }
+
     pub(crate) fn deployments(&self) -> DeploymentServiceClient<Channel> {
         DeploymentServiceClient::new(self.harness.channel("agents"))
     }

@@ -23,9 +23,9 @@ impl ExecutionService for Api {
         &self,
         request: Request<pb::GetExecutionRequest>,
     ) -> Result<Response<pb::Execution>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let id = convert::id("id", &request.id, ExecutionId::parse, Reason::ExecutionInvalid)?;
-        let (execution, steps) = self.executions.get(&id).await?;
+        let (execution, steps) = self.executions.get(caller.organization()?, &id).await?;
         Ok(Response::new(convert::with_steps(execution, steps)))
     }
 
@@ -33,9 +33,10 @@ impl ExecutionService for Api {
         &self,
         request: Request<pb::ListExecutionsRequest>,
     ) -> Result<Response<pb::ListExecutionsResponse>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let (filter, page) = convert::execution_list(&request)?;
-        let (executions, next_page_token) = self.executions.list(&filter, &page).await?;
+        let listed = self.executions.list(caller.organization()?, &filter, &page).await?;
+        let (executions, next_page_token) = listed;
         let executions = executions.into_iter().map(convert::execution).collect();
         Ok(Response::new(pb::ListExecutionsResponse { executions, next_page_token }))
     }
@@ -57,8 +58,8 @@ impl ExecutionService for Api {
             return Ok(Response::new(first));
         }
         let id = convert::id("id", &first.id, ExecutionId::parse, Reason::ExecutionInvalid)?;
-        self.executions.engine().ended(&id).await?;
-        let (execution, steps) = self.executions.get(&id).await?;
+        self.executions.engine().ended(caller.organization()?, &id).await?;
+        let (execution, steps) = self.executions.get(caller.organization()?, &id).await?;
         let mut response = Response::new(convert::with_steps(execution, steps));
         response.metadata_mut().insert(HTTP_CODE, MetadataValue::from_static("200"));
         Ok(response)
@@ -68,13 +69,14 @@ impl ExecutionService for Api {
         &self,
         request: Request<pb::CancelExecutionRequest>,
     ) -> Result<Response<pb::Execution>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let id = convert::id("id", &request.id, ExecutionId::parse, Reason::ExecutionInvalid)?;
         let mut violations = lightning_mesh::fault::Violations::new();
         let fits = request.reason.chars().count() <= REASON;
         violations.check(fits, "reason", format!("must have at most {REASON} characters"));
         violations.finish(Reason::ExecutionInvalid)?;
-        let execution = self.executions.engine().cancel(&id, &request.reason).await?;
+        let engine = self.executions.engine();
+        let execution = engine.cancel(caller.organization()?, &id, &request.reason).await?;
         Ok(Response::new(convert::execution(execution)))
     }
 
@@ -82,9 +84,9 @@ impl ExecutionService for Api {
         &self,
         request: Request<pb::ListStepRunsRequest>,
     ) -> Result<Response<pb::ListStepRunsResponse>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let (id, page) = convert::step_page(&request)?;
-        let (_, steps) = self.executions.get(&id).await?;
+        let (_, steps) = self.executions.get(caller.organization()?, &id).await?;
         Ok(Response::new(convert::steps_response(steps, &page)))
     }
 
@@ -92,8 +94,9 @@ impl ExecutionService for Api {
         &self,
         request: Request<pb::WatchExecutionRequest>,
     ) -> Result<Response<Self::WatchExecutionStream>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let id = convert::id("id", &request.id, ExecutionId::parse, Reason::ExecutionInvalid)?;
-        Ok(Response::new(watch::open(self.executions.engine().clone(), id).await?))
+        let organization = caller.organization()?.to_owned();
+        Ok(Response::new(watch::open(self.executions.engine().clone(), organization, id).await?))
     }
 }

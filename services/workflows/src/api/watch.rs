@@ -28,10 +28,14 @@ const WAITING: usize = 16;
 struct Gone;
 
 /// Begins to watch.
-pub(super) async fn open(engine: Arc<Engine>, id: ExecutionId) -> Result<Events, Error> {
-    let run = engine.run(&id);
+pub(super) async fn open(
+    engine: Arc<Engine>,
+    organization: String,
+    id: ExecutionId,
+) -> Result<Events, Error> {
+    let run = engine.run(&organization, &id);
     let events = run.as_ref().map(|run| run.watch());
-    let (execution, steps, seen) = engine.look(&id).await?;
+    let (execution, steps, seen) = engine.look(&organization, &id).await?;
     let over = execution.status.ended();
     let (sender, receiver) = mpsc::channel(WAITING);
     // There is room for the first one.
@@ -39,7 +43,7 @@ pub(super) async fn open(engine: Arc<Engine>, id: ExecutionId) -> Result<Events,
     match (run, events) {
         (Some(run), Some(events)) if !over => {
             task::spawn("watch execution", async move {
-                let watcher = Watcher { engine, id, sender: sender.clone(), seen };
+                let watcher = Watcher { engine, organization, id, sender: sender.clone(), seen };
                 tokio::select! {
                     // Whoever watches no longer is noticed through the sender.
                     _ = watcher.follow(&run, events) => {}
@@ -55,6 +59,7 @@ pub(super) async fn open(engine: Arc<Engine>, id: ExecutionId) -> Result<Events,
 
 struct Watcher {
     engine: Arc<Engine>,
+    organization: String,
     id: ExecutionId,
     sender: Sender,
     /// The place in the journal up to which everything was told.
@@ -84,7 +89,7 @@ impl Watcher {
                         self.send(Ok(pb::ExecutionEvent { event: Some(event) })).await?;
                     }
                 }
-                Ok(Event::Moved) => match self.engine.glance(&self.id).await {
+                Ok(Event::Moved) => match self.engine.glance(&self.organization, &self.id).await {
                     // The end is told by its own event, with the steps.
                     Ok(execution) if execution.status.ended() => {}
                     Ok(execution) => {
@@ -102,7 +107,7 @@ impl Watcher {
     }
 
     async fn tell_whole(&mut self) -> Result<(), Gone> {
-        match self.engine.look(&self.id).await {
+        match self.engine.look(&self.organization, &self.id).await {
             Ok((execution, steps, seen)) => {
                 self.seen = self.seen.max(seen);
                 self.send(Ok(whole(convert::with_steps(execution, steps)))).await

@@ -17,18 +17,20 @@ impl WorkflowService for Api {
         &self,
         request: Request<pb::GetWorkflowRequest>,
     ) -> Result<Response<pb::Workflow>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let id = convert::id("id", &request.id, WorkflowId::parse, Reason::WorkflowInvalid)?;
-        Ok(Response::new(self.workflows.get(&id).await?.into()))
+        Ok(Response::new(self.workflows.get(caller.organization()?, &id).await?.into()))
     }
 
     async fn list_workflows(
         &self,
         request: Request<pb::ListWorkflowsRequest>,
     ) -> Result<Response<pb::ListWorkflowsResponse>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let (name, page) = convert::workflow_list(&request)?;
-        let (workflows, next_page_token) = self.workflows.list(name.as_deref(), &page).await?;
+        let organization = caller.organization()?;
+        let listed = self.workflows.list(organization, name.as_deref(), &page).await?;
+        let (workflows, next_page_token) = listed;
         let workflows = workflows.into_iter().map(Into::into).collect();
         Ok(Response::new(pb::ListWorkflowsResponse { workflows, next_page_token }))
     }
@@ -41,7 +43,7 @@ impl WorkflowService for Api {
         let request_id = std::mem::take(&mut request.request_id);
         let key = Key::of(&caller, "CreateWorkflow", request_id, &request)?;
         let draft = convert::draft(request)?;
-        match self.workflows.create(draft, key).await? {
+        match self.workflows.create(caller.organization()?, draft, key).await? {
             Reply::First(workflow) => Ok(Response::new(workflow.into())),
             Reply::Again(bytes) => {
                 let workflow = pb::Workflow::decode(bytes.as_slice());
@@ -54,18 +56,18 @@ impl WorkflowService for Api {
         &self,
         request: Request<pb::UpdateWorkflowRequest>,
     ) -> Result<Response<pb::Workflow>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let change = convert::change(request)?;
-        Ok(Response::new(self.workflows.update(change).await?.into()))
+        Ok(Response::new(self.workflows.update(caller.organization()?, change).await?.into()))
     }
 
     async fn delete_workflow(
         &self,
         request: Request<pb::DeleteWorkflowRequest>,
     ) -> Result<Response<()>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let id = convert::id("id", &request.id, WorkflowId::parse, Reason::WorkflowInvalid)?;
-        self.workflows.delete(&id, &request.etag).await?;
+        self.workflows.delete(caller.organization()?, &id, &request.etag).await?;
         Ok(Response::new(()))
     }
 
@@ -73,9 +75,10 @@ impl WorkflowService for Api {
         &self,
         request: Request<pb::ListWorkflowVersionsRequest>,
     ) -> Result<Response<pb::ListWorkflowVersionsResponse>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let (id, page) = convert::versions_page(&request)?;
-        let (versions, next_page_token) = self.workflows.versions(&id, &page).await?;
+        let listed = self.workflows.versions(caller.organization()?, &id, &page).await?;
+        let (versions, next_page_token) = listed;
         let versions = versions.into_iter().map(|version| convert::version(&id, version)).collect();
         Ok(Response::new(pb::ListWorkflowVersionsResponse { versions, next_page_token }))
     }

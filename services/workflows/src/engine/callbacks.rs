@@ -87,7 +87,7 @@ async fn deliver_due(engine: &Arc<Engine>) -> Result<Duration, Error> {
 
 async fn deliver(engine: &Engine, callback: &Callback) -> Result<(), Error> {
     let id = &callback.execution_id;
-    let execution = match engine.store.execution(id).await {
+    let execution = match engine.store.execution(&callback.organization_id, id).await {
         Ok(execution) => execution,
         Err(Error::ExecutionNotFound { .. }) => return engine.store.remove_callback(id).await,
         Err(error) => return Err(error),
@@ -104,8 +104,9 @@ async fn deliver(engine: &Engine, callback: &Callback) -> Result<(), Error> {
         }),
         idempotency_key: id.to_string(),
     };
-    let caller =
-        Caller::service("workflows").with_deadline(Some(tokio::time::Instant::now() + TIMEOUT));
+    let caller = Caller::service("workflows")
+        .member_of(&callback.organization_id)
+        .with_deadline(Some(tokio::time::Instant::now() + TIMEOUT));
     let mut client = CallbackServiceClient::new(engine.peers.channel("integrations"));
     match client.deliver_callback(caller.request(request)).await {
         Ok(_) => {

@@ -58,7 +58,7 @@ async fn finish(
     problem: Option<Problem>,
 ) -> Result<(), Suspended> {
     run.stop_steps(engine, "");
-    let callback = match engine.store.execution(run.id()).await {
+    let callback = match engine.store.execution(run.organization(), run.id()).await {
         Ok(execution) => execution.callback_url.is_some(),
         // The delivery finds out whether there is an address.
         Err(_) => true,
@@ -145,11 +145,12 @@ async fn load(
     run: &Run,
     recovered: bool,
 ) -> Result<(Execution, Arc<Definition>, journal::History), Error> {
-    let execution = engine.store.runnable(run.id()).await?;
-    let version = engine.store.version(&execution.workflow_id, execution.version).await?;
+    let execution = engine.store.runnable(run.organization(), run.id()).await?;
+    let (organization, workflow) = (run.organization(), &execution.workflow_id);
+    let version = engine.store.version(organization, workflow, execution.version).await?;
     let plan = engine.plan(&version).await?;
     let history = if recovered {
-        journal::history(&engine.store.journal(run.id()).await?)?
+        journal::history(&engine.store.journal(organization, run.id()).await?)?
     } else {
         journal::History::default()
     };

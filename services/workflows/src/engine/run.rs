@@ -112,6 +112,11 @@ impl Run {
         }
     }
 
+    /// The organisation that the execution belongs to: that of whoever started it.
+    pub(crate) fn organization(&self) -> &str {
+        &self.caller.organization_id
+    }
+
     pub(crate) fn id(&self) -> &ExecutionId {
         &self.id
     }
@@ -413,7 +418,7 @@ impl Run {
         let mut pause = FIRST_PAUSE;
         let mut repeated = false;
         loop {
-            match engine.store.append(&self.id, rows, progress).await {
+            match engine.store.append(self.organization(), &self.id, rows, progress).await {
                 Ok(()) => return Ok(()),
                 // The try before was written after all.
                 Err(Error::Store(error)) if repeated && error.is_conflict() => return Ok(()),

@@ -6,8 +6,9 @@ use lightning_store::{Batch, params};
 use super::{Store, limit, number};
 use crate::{Error, domain::ExecutionId};
 
-const INSERT: &str = "INSERT INTO callbacks (execution_id, attempts, due_time) VALUES ($1, 0, $2)";
-const DUE: &str = "SELECT execution_id, attempts, due_time FROM callbacks WHERE due_time <= $1
+const INSERT: &str = "INSERT INTO callbacks (execution_id, attempts, due_time, organization_id)
+    VALUES ($1, 0, $2, $3)";
+const DUE: &str = "SELECT organization_id, execution_id, attempts, due_time FROM callbacks WHERE due_time <= $1
     ORDER BY due_time LIMIT $2";
 const NEXT: &str = "SELECT MIN(due_time) AS due_time FROM callbacks";
 const POSTPONE: &str = "UPDATE callbacks SET attempts = $1, due_time = $2 WHERE execution_id = $3";
@@ -16,13 +17,14 @@ const DELETE: &str = "DELETE FROM callbacks WHERE execution_id = $1";
 /// A callback to be delivered.
 #[derive(Debug, Clone)]
 pub(crate) struct Callback {
+    pub(crate) organization_id: String,
     pub(crate) execution_id: ExecutionId,
     /// How often it was tried.
     pub(crate) attempts: i32,
 }
 
-pub(super) fn insert(id: &ExecutionId, due: Timestamp) -> Batch {
-    Batch::new().then(INSERT, params![id.as_str(), due.as_micros()])
+pub(super) fn insert(organization: &str, id: &ExecutionId, due: Timestamp) -> Batch {
+    Batch::new().then(INSERT, params![id.as_str(), due.as_micros(), organization])
 }
 
 // === impl Store ===
@@ -38,6 +40,7 @@ impl Store {
         let callbacks = rows.iter().map(|row| {
             let id = row.text("execution_id")?;
             Ok(Callback {
+                organization_id: row.text("organization_id")?,
                 execution_id: ExecutionId::parse(&id)
                     .map_err(|_| Error::Damaged { what: "an id" })?,
                 attempts: number(row.integer("attempts")?, "a count")?,

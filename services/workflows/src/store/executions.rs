@@ -15,31 +15,37 @@ use crate::{
 
 const COLUMNS_GET: &str =
     "SELECT id, workflow_id, workflow_version, status, input, output, problem,
-    callback_url, labels, subject, create_time, start_time, end_time FROM executions WHERE id = $1";
+    callback_url, labels, subject, create_time, start_time, end_time, organization_id
+    FROM executions WHERE organization_id = $1 AND id = $2";
 const LIST_DOWN: &str = "SELECT id, workflow_id, workflow_version, status, input, output, problem,
-    callback_url, labels, subject, create_time, start_time, end_time FROM executions
-    WHERE (CAST($1 AS TEXT) IS NULL OR workflow_id = $1) AND (CAST($2 AS TEXT) IS NULL OR status = $2)
+    callback_url, labels, subject, create_time, start_time, end_time, organization_id
+    FROM executions WHERE organization_id = $6 AND (CAST($1 AS TEXT) IS NULL OR workflow_id = $1) AND (CAST($2 AS TEXT) IS NULL OR status = $2)
     AND (create_time < $3 OR (create_time = $3 AND id < $4))
     ORDER BY create_time DESC, id DESC LIMIT $5";
 const LIST_UP: &str = "SELECT id, workflow_id, workflow_version, status, input, output, problem,
-    callback_url, labels, subject, create_time, start_time, end_time FROM executions
-    WHERE (CAST($1 AS TEXT) IS NULL OR workflow_id = $1) AND (CAST($2 AS TEXT) IS NULL OR status = $2)
+    callback_url, labels, subject, create_time, start_time, end_time, organization_id
+    FROM executions WHERE organization_id = $6 AND (CAST($1 AS TEXT) IS NULL OR workflow_id = $1) AND (CAST($2 AS TEXT) IS NULL OR status = $2)
     AND (create_time > $3 OR (create_time = $3 AND id > $4))
     ORDER BY create_time, id LIMIT $5";
-const OPEN: &str = "SELECT id, caller, create_time FROM executions
+const OPEN: &str = "SELECT organization_id, id, caller, create_time FROM executions
     WHERE end_time IS NULL AND (create_time > $1 OR (create_time = $1 AND id > $2))
     ORDER BY create_time, id LIMIT $3";
-/// Holds the workflow while an execution of it is inserted, so that it cannot be deleted meanwhile.
-const HOLD: &str = "UPDATE workflows SET id = id WHERE id = $1 AND EXISTS
-    (SELECT 1 FROM workflow_versions v WHERE v.workflow_id = $1 AND v.version = $2)";
+/// Holds the workflow, own or shared, while an execution of it is inserted, so that it cannot be deleted meanwhile.
+const HOLD: &str = "UPDATE workflows SET id = id WHERE id = $1
+    AND (organization_id = $3 OR (shared = 1 AND NOT EXISTS
+        (SELECT 1 FROM workflows o WHERE o.organization_id = $3 AND o.id = $1)))
+    AND EXISTS (SELECT 1 FROM workflow_versions v WHERE v.workflow_id = $1 AND v.version = $2
+        AND v.organization_id = workflows.organization_id)";
 const INSERT: &str = "INSERT INTO executions
-    (id, workflow_id, workflow_version, status, input, callback_url, labels, subject, caller, create_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    (id, workflow_id, workflow_version, status, input, callback_url, labels, subject, caller, create_time,
+        organization_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const MOVE: &str =
-    "UPDATE executions SET status = $1, start_time = $2 WHERE id = $3 AND end_time IS NULL";
+    "UPDATE executions SET status = $1, start_time = $2
+    WHERE organization_id = $4 AND id = $3 AND end_time IS NULL";
 const FINISH: &str =
     "UPDATE executions SET status = $1, start_time = $2, output = $3, problem = $4,
-    end_time = $5 WHERE id = $6 AND end_time IS NULL";
+    end_time = $5 WHERE organization_id = $7 AND id = $6 AND end_time IS NULL";
 
 /// How many open executions are read at once at the start.
 const CHUNK: usize = 500;
@@ -53,6 +59,7 @@ pub(crate) struct ExecutionFilter {
 
 /// An execution that has not ended, as recovery needs it.
 pub(crate) struct Open {
+    pub(crate) organization_id: String,
     pub(crate) id: ExecutionId,
     /// Who started it, as JSON.
     pub(crate) caller: String,
@@ -78,16 +85,25 @@ pub(crate) enum Progress {
 // === impl Store ===
 
 impl Store {
-    pub(crate) async fn execution(&self, id: &ExecutionId) -> Result<Execution, Error> {
-        match self.db.query_opt(COLUMNS_GET, params![id.as_str()]).await? {
+    pub(crate) async fn execution(
+        &self,
+        organization: &str,
+        id: &ExecutionId,
+    ) -> Result<Execution, Error> {
+        match self.db.query_opt(COLUMNS_GET, params![organization, id.as_str()]).await? {
             Some(row) => execution(&row),
             None => Err(Error::ExecutionNotFound { id: id.clone() }),
         }
     }
 
     /// The execution, with an input that is what it was started with.
-    pub(crate) async fn runnable(&self, id: &ExecutionId) -> Result<Execution, Error> {
-        let Some(row) = self.db.query_opt(COLUMNS_GET, params![id.as_str()]).await? else {
+    pub(crate) async fn runnable(
+        &self,
+        organization: &str,
+        id: &ExecutionId,
+    ) -> Result<Execution, Error> {
+        let params = params![organization, id.as_str()];
+        let Some(row) = self.db.query_opt(COLUMNS_GET, params).await? else {
             return Err(Error::ExecutionNotFound { id: id.clone() });
         };
         parse(&row.text("input")?, "an input")?;
@@ -96,6 +112,7 @@ impl Store {
 
     pub(crate) async fn executions(
         &self,
+        organization: &str,
         filter: &ExecutionFilter,
         ascending: bool,
         after: After,
@@ -104,7 +121,8 @@ impl Store {
         let (sql, first) = if ascending { (LIST_UP, i64::MIN) } else { (LIST_DOWN, i64::MAX) };
         let (time, id) = after.unwrap_or((first, String::new()));
         let status = filter.status.map(Status::word);
-        let params = params![filter.workflow_id.as_deref(), status, time, id, limit(rows)];
+        let workflow = filter.workflow_id.as_deref();
+        let params = params![workflow, status, time, id, limit(rows), organization];
         self.db.query(sql, params).await?.iter().map(execution).collect()
     }
 
@@ -118,7 +136,11 @@ impl Store {
             let Some(last) = rows.last() else { return Ok(open) };
             after = (last.integer("create_time")?, last.text("id")?);
             for row in &rows {
-                open.push(Open { id: execution_id(row)?, caller: row.text("caller")? });
+                open.push(Open {
+                    organization_id: row.text("organization_id")?,
+                    id: execution_id(row)?,
+                    caller: row.text("caller")?,
+                });
             }
         }
     }
@@ -132,6 +154,7 @@ impl Store {
     ) -> Result<Written, Error> {
         let (workflow, created) =
             (execution.workflow_id.as_str(), execution.created_at.as_micros());
+        let organization = &execution.organization_id;
         let insert = params![
             execution.id.as_str(),
             workflow,
@@ -142,10 +165,11 @@ impl Store {
             labels_text(&execution.labels),
             &execution.subject,
             caller,
-            created
+            created,
+            organization
         ];
         let batch = Batch::new()
-            .then_expect(HOLD, params![workflow, execution.version], Expect::Rows(1))
+            .then_expect(HOLD, params![workflow, execution.version, organization], Expect::Rows(1))
             .then(INSERT, insert);
         match self.write_once(once, batch, created).await {
             Err(Error::Store(lightning_store::Error::Unexpected { .. })) => {
@@ -158,16 +182,17 @@ impl Store {
     /// Appends to the journal, and brings the execution's row along; durable when it returns.
     pub(crate) async fn append(
         &self,
+        organization: &str,
         id: &ExecutionId,
         rows: &[JournalRow],
         progress: Option<&Progress>,
     ) -> Result<(), Error> {
-        let mut batch = journal::insert(id, rows);
+        let mut batch = journal::insert(organization, id, rows);
         match progress {
             None => {}
             Some(Progress::Moved { status, started_at }) => {
                 let started = started_at.map(Timestamp::as_micros);
-                batch = batch.then(MOVE, params![status.word(), started, id.as_str()]);
+                batch = batch.then(MOVE, params![status.word(), started, id.as_str(), organization]);
             }
             Some(Progress::Ended { status, started_at, output, problem, ended_at, callback }) => {
                 let finish = params![
@@ -176,11 +201,12 @@ impl Store {
                     output.as_ref().map(json),
                     problem.as_ref().map(|problem| json(&problem.to_value())),
                     ended_at.as_micros(),
-                    id.as_str()
+                    id.as_str(),
+                    organization
                 ];
                 batch = batch.then_expect(FINISH, finish, Expect::Rows(1));
                 if *callback {
-                    batch = batch.append(callbacks::insert(id, *ended_at));
+                    batch = batch.append(callbacks::insert(organization, id, *ended_at));
                 }
             }
         }
@@ -206,6 +232,7 @@ fn execution(row: &Row) -> Result<Execution, Error> {
     let output = row.opt_text("output")?;
     let workflow = row.text("workflow_id")?;
     Ok(Execution {
+        organization_id: row.text("organization_id")?,
         id: execution_id(row)?,
         workflow_id: WorkflowId::parse(&workflow).map_err(|_| Error::Damaged { what: "an id" })?,
         version: number(row.integer("workflow_version")?, "a version")?,

@@ -5,9 +5,10 @@ use lightning_store::{Batch, params};
 use super::{Store, limit};
 use crate::{Error, domain::ExecutionId};
 
-const INSERT: &str = "INSERT INTO journal (lsn, execution_id, entry) VALUES ($1, $2, $3)";
+const INSERT: &str = "INSERT INTO journal (lsn, execution_id, entry, organization_id)
+    VALUES ($1, $2, $3, $4)";
 const READ: &str = "SELECT lsn, entry FROM journal WHERE execution_id = $1 AND lsn > $2
-    ORDER BY lsn LIMIT $3";
+    AND organization_id = $4 ORDER BY lsn LIMIT $3";
 const LAST: &str = "SELECT COALESCE(MAX(lsn), 0) AS lsn FROM journal";
 
 /// Rows that are read at once, unless they are too large for that.
@@ -21,9 +22,9 @@ pub(crate) struct Row {
     pub(crate) entry: String,
 }
 
-pub(super) fn insert(id: &ExecutionId, rows: &[Row]) -> Batch {
+pub(super) fn insert(organization: &str, id: &ExecutionId, rows: &[Row]) -> Batch {
     rows.iter().fold(Batch::new(), |batch, row| {
-        batch.then(INSERT, params![row.lsn, id.as_str(), &row.entry])
+        batch.then(INSERT, params![row.lsn, id.as_str(), &row.entry, organization])
     })
 }
 
@@ -39,12 +40,17 @@ impl Store {
     }
 
     /// The journal of an execution.
-    pub(crate) async fn journal(&self, id: &ExecutionId) -> Result<Vec<Row>, Error> {
+    pub(crate) async fn journal(
+        &self,
+        organization: &str,
+        id: &ExecutionId,
+    ) -> Result<Vec<Row>, Error> {
         let mut journal: Vec<Row> = Vec::new();
         let mut chunk = CHUNK;
         loop {
             let after = journal.last().map_or(0, |row| row.lsn);
-            let rows = match self.db.query(READ, params![id.as_str(), after, limit(chunk)]).await {
+            let params = params![id.as_str(), after, limit(chunk), organization];
+            let rows = match self.db.query(READ, params).await {
                 // Large entries: fewer at once.
                 Err(lightning_store::Error::TooLarge { .. }) if chunk > 1 => {
                     chunk = (chunk / 8).max(1);

@@ -13,6 +13,7 @@ use lightning_mesh::{
     Service,
     channel::Channel,
     clock::{Clock, ManualClock, Timestamp},
+    identity::Caller,
     json,
     testing::Harness,
 };
@@ -55,6 +56,8 @@ pub(crate) struct World {
 pub(crate) struct Peers {
     /// Prompts in the order in which they came.
     pub(crate) prompts: Mutex<Vec<String>>,
+    /// Who asked the models.
+    pub(crate) callers: Mutex<Vec<Caller>>,
     /// Payloads and idempotency keys of actions.
     pub(crate) actions: Mutex<Vec<(String, String, Value)>>,
     /// Bodies of delivered callbacks.
@@ -113,6 +116,14 @@ impl World {
 
     pub(crate) fn workflows(&self) -> WorkflowServiceClient<Channel> {
         WorkflowServiceClient::new(self.harness.channel("workflows"))
+    }
+
+    pub(crate) fn workflows_as(&self, caller: Caller) -> WorkflowServiceClient<Channel> {
+        WorkflowServiceClient::new(self.harness.channel_as("workflows", caller))
+    }
+
+    pub(crate) fn executions_as(&self, caller: Caller) -> ExecutionServiceClient<Channel> {
+        ExecutionServiceClient::new(self.harness.channel_as("workflows", caller))
     }
 
     pub(crate) fn executions(&self) -> ExecutionServiceClient<Channel> {
@@ -226,7 +237,8 @@ impl InferenceService for Fake {
         &self,
         request: Request<models::InferRequest>,
     ) -> Result<Response<models::Inference>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::split(request)?;
+        self.0.callers.lock().unwrap().push(caller);
         let last = request.messages.last().map(|message| message.content.clone());
         let prompt = last.unwrap_or(request.prompt);
         self.0.prompts.lock().unwrap().push(prompt.clone());

@@ -8,7 +8,7 @@ use crate::domain::{AgentId, Order};
 fn deployment(replicas: i32) -> Deployment {
     let agent_id = AgentId::generate();
     let order = Order { agent_id, version: None, environment: "production".to_owned(), replicas };
-    order.deployment(DeploymentId::generate(), 1, Timestamp::from_micros(0))
+    order.deployment("default", DeploymentId::generate(), 1, Timestamp::from_micros(0))
 }
 
 #[test]
