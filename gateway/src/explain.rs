@@ -1,4 +1,4 @@
-//! `DebugService`: the gateway explained to those who run it, as part of the contract, so that it is
+//! `DebugService`: the gateway explained to those who run it (members of the operator's organisation), as part of the contract, so that it is
 //! REST, gRPC and documented like everything else.
 //!
 //! What a request would meet is found by asking the very routes and tables that serve requests; what
@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use lightning_mesh::{Context, clock::Timestamp, fault::Fault, page::Page, serve::Mount};
+use lightning_mesh::{
+    Context, clock::Timestamp, fault::Fault, identity::Caller, page::Page, serve::Mount,
+};
 use lightning_proto::gateway::v1::{self as pb, debug_service_server::DebugService};
 use lightning_transcode::Routes;
 use tonic::{Request, Response, Status};
@@ -45,7 +47,8 @@ impl DebugService for Api {
         &self,
         request: Request<pb::ExplainRouteRequest>,
     ) -> Result<Response<pb::Explanation>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::split(request)?;
+        caller.operator()?;
         let explained = self.explain(&request.method, &request.path).map_err(Fault::from)?;
         Ok(Response::new(explained))
     }
@@ -54,7 +57,8 @@ impl DebugService for Api {
         &self,
         request: Request<pb::ListUpstreamsRequest>,
     ) -> Result<Response<pb::ListUpstreamsResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::split(request)?;
+        caller.operator()?;
         let entries = self.registry.entries();
         let page = Page::parse(request.page_size, &request.page_token, "", "", &[""]);
         let page = page.map_err(Fault::from)?;

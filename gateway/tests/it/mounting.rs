@@ -307,4 +307,9 @@ async fn only_operators_are_told() {
     let refused = client.list_upstreams(ListUpstreamsRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert!(refused.message().contains("gateway.debug"), "{refused}");
+    let tenant = Caller::new("user:2", "eve", ["*"]).member_of("other");
+    let mut client = DebugServiceClient::new(edge.harness.channel_as("gateway", tenant));
+    let refused = client.list_upstreams(ListUpstreamsRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("operator"), "{refused}");
 }

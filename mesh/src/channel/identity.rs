@@ -101,8 +101,7 @@ impl Minting {
         let caller = caller_of(request).or(self.default_caller.as_ref());
         // A service that acts for itself says so by naming nobody, unless it does so for somebody's
         // organisation.
-        let for_itself =
-            |caller: &Caller| caller.is_service() && caller.organization_id.is_empty();
+        let for_itself = |caller: &Caller| caller.is_service() && caller.organization_id.is_empty();
         let caller = caller.filter(|caller| !for_itself(caller));
         let bearer = self.tokens.bearer(&self.service, &self.peer, caller);
         let value = bearer.map_err(Fault::internal)?;

@@ -195,6 +195,17 @@ impl Caller {
         }
     }
 
+    /// Fails with PERMISSION_DENIED unless the caller is a member of the operator's organisation or a
+    /// service: what shows the mesh itself is not for its tenants.
+    pub fn operator(&self) -> Result<(), Fault> {
+        if self.organization_id == DEFAULT_ORGANIZATION || self.is_service() {
+            return Ok(());
+        }
+        Err(Fault::denied(ErrorReason::PermissionDenied)
+            .message("this is for members of the operator's organization")
+            .with("subject", &self.subject))
+    }
+
     /// The same caller, for whom `actor` acts with no more than `allowed`: the rights of both.
     #[must_use]
     pub fn acted_for_by(mut self, actor: impl Into<String>, allowed: &[String]) -> Self {

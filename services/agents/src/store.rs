@@ -154,3 +154,6 @@ fn taken(error: &Error) -> bool {
 fn number(row: &Row, column: &'static str) -> Result<i32, Error> {
     i32::try_from(row.integer(column)?).map_err(|_| Error::Stored { what: column })
 }
+
+#[cfg(test)]
+mod tests;

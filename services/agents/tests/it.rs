@@ -8,7 +8,7 @@ mod it {
     mod agents;
     mod deployments;
     mod invocations;
-mod organizations;
+    mod organizations;
     mod peers;
     mod rest;
     mod scaled;

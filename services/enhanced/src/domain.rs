@@ -62,6 +62,8 @@ pub(crate) struct Task {
 /// Who gave a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
+    /// Nobody outside sees the task.
+    pub(crate) organization_id: String,
     pub(crate) subject: String,
     /// The user behind it, so that what was given with a key is seen by who owns the key.
     pub(crate) user_id: Option<String>,
@@ -138,8 +140,11 @@ impl Task {
         Self { status, result, error, end_time: Some(now), ..self }
     }
 
-    /// Whether a caller may see it: whoever gave it, and whoever may change agents.
+    /// Whether a caller may see it: in its organisation whoever gave it, and whoever may change agents.
     pub(crate) fn is_visible_to(&self, caller: &Caller) -> bool {
+        if self.owner.organization_id != caller.organization_id {
+            return false;
+        }
         let same_user =
             self.owner.user_id.is_some() && self.owner.user_id.as_deref() == caller.user_id();
         self.owner.subject == caller.subject || same_user || caller.permits(SEES_ALL)
@@ -150,7 +155,11 @@ impl Task {
 
 impl Owner {
     pub(crate) fn of(caller: &Caller) -> Self {
-        Self { subject: caller.subject.clone(), user_id: caller.user_id().map(str::to_owned) }
+        Self {
+            organization_id: caller.organization_id.clone(),
+            subject: caller.subject.clone(),
+            user_id: caller.user_id().map(str::to_owned),
+        }
     }
 }
 

@@ -27,6 +27,9 @@ pub enum Error {
         /// What was asked for.
         id: TaskId,
     },
+    /// The caller may not do it at all.
+    #[error("the caller is refused")]
+    Refused(#[from] Fault),
     /// No agent is deployed that could take the task.
     #[error("no agent is deployed")]
     NoAgentDeployed,
@@ -62,6 +65,7 @@ impl From<Error> for Fault {
             }
             Error::NoAgentDeployed => Self::precondition(Reason::NoAgentDeployed)
                 .message(format!("{text}; deploy one, or name one by agent_id")),
+            Error::Refused(fault) => fault,
             Error::Store(source) => store_fault(source),
             Error::Agents { .. } | Error::Config(_) | Error::Broken | Error::Stored { .. } => {
                 Self::internal(error)
@@ -76,6 +80,7 @@ impl From<Error> for Status {
             Error::Agents { status, task_id } => passed_on(&status, task_id),
             other @ (Error::Config(_)
             | Error::TaskNotFound { .. }
+            | Error::Refused(_)
             | Error::NoAgentDeployed
             | Error::Broken
             | Error::Stored { .. }

@@ -14,7 +14,10 @@ use crate::{
     domain::{Owner, Selection, Status, Task, TaskId},
 };
 
-const MIGRATIONS: &[Migration] = &[Migration { version: 1, name: "tasks", sql: TABLE }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "tasks", sql: TABLE },
+    Migration { version: 2, name: "organizations", sql: ORGANIZATIONS },
+];
 
 const TABLE: &str = "
 CREATE TABLE tasks (
@@ -33,17 +36,23 @@ CREATE TABLE tasks (
 );
 CREATE INDEX tasks_running ON tasks (create_time) WHERE status = 'running';";
 
+/// Every task belongs to an organisation; what is there belongs to the first one.
+const ORGANIZATIONS: &str = "
+ALTER TABLE tasks ADD COLUMN organization_id TEXT NOT NULL DEFAULT 'default';
+CREATE INDEX tasks_organization ON tasks (organization_id, create_time);";
+
 const GET: &str = "SELECT id, agent_id, selection, task, context, status, result, error, subject,
-    user_id, create_time, end_time FROM tasks WHERE id = $1";
+    user_id, create_time, end_time, organization_id FROM tasks
+    WHERE organization_id = $1 AND id = $2";
 
 const INSERT: &str =
     "INSERT INTO tasks (id, agent_id, selection, task, context, status, result, error,
-    subject, user_id, create_time, end_time)
-    VALUES ($1, $2, $3, $4, $5, $6, '', '', $7, $8, $9, NULL)";
+    subject, user_id, create_time, end_time, organization_id)
+    VALUES ($1, $2, $3, $4, $5, $6, '', '', $7, $8, $9, NULL, $10)";
 
 const END: &str =
     "UPDATE tasks SET agent_id = $2, status = $3, result = $4, error = $5, end_time = $6
-    WHERE id = $1";
+    WHERE organization_id = $7 AND id = $1";
 
 const INTERRUPT: &str = "UPDATE tasks SET status = 'failed', error = 'interrupted by a restart',
     end_time = $1 WHERE status = 'running'";
@@ -66,8 +75,8 @@ impl Store {
         Ok(self.db.execute(INTERRUPT, params![now.as_micros()]).await?.changed)
     }
 
-    pub(crate) async fn get(&self, id: &TaskId) -> Result<Task, Error> {
-        let row = self.db.query_opt(GET, params![id.as_str()]).await?;
+    pub(crate) async fn get(&self, organization: &str, id: &TaskId) -> Result<Task, Error> {
+        let row = self.db.query_opt(GET, params![organization, id.as_str()]).await?;
         row.as_ref().map_or_else(|| Err(Error::TaskNotFound { id: id.clone() }), task)
     }
 
@@ -83,6 +92,7 @@ impl Store {
             &task.owner.subject,
             task.owner.user_id.as_ref(),
             task.create_time.as_micros(),
+            &task.owner.organization_id,
         ];
         self.db.execute(INSERT, params).await?;
         Ok(())
@@ -97,6 +107,7 @@ impl Store {
             &task.result,
             &task.error,
             task.end_time.map(Timestamp::as_micros),
+            &task.owner.organization_id,
         ];
         self.db.execute(END, params).await?;
         Ok(())
@@ -117,7 +128,11 @@ fn task(row: &Row) -> Result<Task, Error> {
         status: Status::parse(&row.text("status")?).ok_or_else(|| stored("a task's status"))?,
         result: row.text("result")?,
         error: row.text("error")?,
-        owner: Owner { subject: row.text("subject")?, user_id: row.opt_text("user_id")? },
+        owner: Owner {
+            organization_id: row.text("organization_id")?,
+            subject: row.text("subject")?,
+            user_id: row.opt_text("user_id")?,
+        },
         create_time: Timestamp::from_micros(row.integer("create_time")?),
         end_time: row.opt_integer("end_time")?.map(Timestamp::from_micros),
     })

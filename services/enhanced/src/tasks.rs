@@ -45,7 +45,7 @@ impl Tasks {
 
     /// A task that the caller may see.
     pub(crate) async fn get(&self, caller: &Caller, id: &TaskId) -> Result<Task, Error> {
-        let task = self.store.get(id).await?;
+        let task = self.store.get(caller.organization()?, id).await?;
         if task.is_visible_to(caller) {
             Ok(task)
         } else {
@@ -56,6 +56,7 @@ impl Tasks {
     /// Gives a task to an agent and waits for its end. The agent's refusal is the call's failure, and
     /// is kept with the task.
     pub(crate) async fn execute(&self, caller: Caller, wish: Wish) -> Result<Task, Error> {
+        caller.organization()?;
         let candidates = match &wish.agent_id {
             Some(id) => vec![id.clone()],
             None => self.agents.best(&caller, &wish.task).await?,

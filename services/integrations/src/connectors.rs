@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Config, Error,
-    domain::{IntegrationId, Violation},
+    domain::{Address, Violation},
     egress::Egress,
     schema::Schema,
 };
@@ -41,12 +41,18 @@ pub(crate) trait Connector: Send + Sync {
     fn execute<'a>(&'a self, work: Work<'a>) -> BoxFuture<'a, Result<Value, Error>>;
 
     /// Forgets what is kept in memory for an integration.
-    fn forget(&self, _id: &IntegrationId) {}
+    fn forget(&self, _address: &Address) {}
+
+    /// Whether an integration of this configuration reaches into the operator's own machine, which is
+    /// for the operator's organisation alone.
+    fn is_local(&self, _config: &Map<String, Value>) -> bool {
+        false
+    }
 }
 
 /// One integration, opened for one call. No `Debug`: it holds secrets.
 pub(crate) struct Access {
-    pub(crate) id: IntegrationId,
+    pub(crate) address: Address,
     pub(crate) revision: i64,
     pub(crate) config: Map<String, Value>,
     pub(crate) credentials: Map<String, Value>,

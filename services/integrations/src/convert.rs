@@ -191,8 +191,14 @@ pub(crate) fn page(
 }
 
 /// What to read for a page: one row more, to know whether there is a next page.
-pub(crate) fn listing<'a>(page: &Page, filter: &'a Filter, fields: [&str; 2]) -> Listing<'a> {
+pub(crate) fn listing<'a>(
+    organization: &'a str,
+    page: &Page,
+    filter: &'a Filter,
+    fields: [&str; 2],
+) -> Listing<'a> {
     Listing {
+        organization,
         newest_first: page.order() == ORDERS[0],
         after: page.after(),
         limit: page.size() + 1,

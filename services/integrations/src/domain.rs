@@ -38,6 +38,8 @@ pub struct Violation {
 /// A configured access to an external system.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Integration {
+    /// Within it the id is unique, and nobody outside sees the integration.
+    pub(crate) organization_id: String,
     pub(crate) id: IntegrationId,
     pub(crate) name: String,
     pub(crate) connector: String,
@@ -47,6 +49,13 @@ pub(crate) struct Integration {
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) revision: i64,
+}
+
+/// An integration among those of all organisations: what is kept in memory is kept under it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Address {
+    pub(crate) organization_id: String,
+    pub(crate) id: IntegrationId,
 }
 
 /// What a caller gives for a new integration. No `Debug`: it holds secrets.
@@ -88,7 +97,7 @@ pub(crate) struct Webhook {
     pub(crate) workflow_id: Option<String>,
     /// The sealed secret.
     pub(crate) sealed: String,
-    /// Who registered it: its events act with this authority.
+    /// Who registered it: its events act with this authority, in this organisation.
     pub(crate) owner: Caller,
     pub(crate) created_at: Timestamp,
 }
@@ -107,6 +116,8 @@ pub(crate) enum Scheme {
 /// One event that came in.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event {
+    /// That of its webhook.
+    pub(crate) organization_id: String,
     /// The sender's id, or a UUIDv7.
     pub(crate) id: String,
     pub(crate) webhook_id: WebhookId,
@@ -135,6 +146,14 @@ pub(crate) enum EventStatus {
 impl Violation {
     pub(crate) fn new(path: impl Into<String>, description: impl Into<String>) -> Self {
         Self { path: path.into(), description: description.into() }
+    }
+}
+
+// === impl Integration ===
+
+impl Integration {
+    pub(crate) fn address(&self) -> Address {
+        Address { organization_id: self.organization_id.clone(), id: self.id.clone() }
     }
 }
 

@@ -9,7 +9,7 @@ use lightning_mesh::{
     clock::{Clock, Timestamp},
     etag,
     idempotency::Key,
-    identity::Caller,
+    identity::{Caller, DEFAULT_ORGANIZATION},
 };
 use lightning_store::{Once, Outcome};
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::{
     Error,
     connectors::{Access, Registered, Registry, Work},
-    domain::{Change, Draft, Integration, IntegrationId, Violation},
+    domain::{Address, Change, Draft, Integration, IntegrationId, Violation},
     seal::Keyring,
     slots::Slots,
     store::{Listing, Store},
@@ -67,9 +67,12 @@ impl Hub {
         let registered = self.registry.get(&draft.connector).map_err(unknown)?;
         refuse(registered.check(&draft.config, &draft.credentials))?;
         let now = self.clock.now();
+        let address = Address { organization_id: caller.organization()?.to_owned(), id: draft.id };
+        refuse(check_place(&address, registered, &draft.config))?;
         let integration = Integration {
-            sealed: self.seal(&draft.id, &draft.credentials)?,
-            id: draft.id,
+            sealed: self.seal(&address, &draft.credentials)?,
+            organization_id: address.organization_id,
+            id: address.id,
             name: draft.name,
             connector: draft.connector,
             config: draft.config,
@@ -94,8 +97,12 @@ impl Hub {
     }
 
     /// The integration of an id.
-    pub(crate) async fn get(&self, id: &IntegrationId) -> Result<Integration, Error> {
-        self.store.integration(id).await
+    pub(crate) async fn get(
+        &self,
+        caller: &Caller,
+        id: &IntegrationId,
+    ) -> Result<Integration, Error> {
+        self.store.integration(caller.organization()?, id).await
     }
 
     /// A page of integrations.
@@ -109,7 +116,7 @@ impl Hub {
         caller: &Caller,
         change: Change,
     ) -> Result<Integration, Error> {
-        let mut integration = self.get(&change.id).await?;
+        let mut integration = self.get(caller, &change.id).await?;
         if !etag::matches(&change.etag, integration.revision) {
             return Err(Error::EtagMismatch);
         }
@@ -134,14 +141,16 @@ impl Hub {
             integration.config = change.config.apply(std::mem::take(&mut integration.config));
             let credentials = change.credentials.apply(current);
             refuse(registered.check(&integration.config, &credentials))?;
+            let address = integration.address();
+            refuse(check_place(&address, registered, &integration.config))?;
             if resealed {
-                integration.sealed = self.seal(&integration.id, &credentials)?;
+                integration.sealed = self.seal(&address, &credentials)?;
             }
         }
         integration.updated_at = self.later(integration.updated_at);
         self.store.update_integration(&integration).await?;
         integration.revision += 1;
-        registered.connector.forget(&integration.id);
+        registered.connector.forget(&integration.address());
         tracing::info!(integration_id = %integration.id, caller = caller.subject, "integration updated");
         Ok(integration)
     }
@@ -153,20 +162,20 @@ impl Hub {
         id: &IntegrationId,
         etag: &str,
     ) -> Result<(), Error> {
-        let integration = self.get(id).await?;
+        let integration = self.get(caller, id).await?;
         if !etag::matches(etag, integration.revision) {
             return Err(Error::EtagMismatch);
         }
-        self.store.delete_integration(id, integration.revision).await?;
-        self.registry.get(&integration.connector)?.connector.forget(id);
+        self.store.delete_integration(&integration).await?;
+        self.registry.get(&integration.connector)?.connector.forget(&integration.address());
         tracing::info!(integration_id = %id, caller = caller.subject, "integration deleted");
         Ok(())
     }
 
     /// Tests the connection. That the other side fails is an answer.
-    pub(crate) async fn test(&self, id: &IntegrationId) -> Result<Tested, Error> {
-        let (registered, access) = self.open_access(id).await?;
-        let _place = self.slots.take(id).await?;
+    pub(crate) async fn test(&self, caller: &Caller, id: &IntegrationId) -> Result<Tested, Error> {
+        let (registered, access) = self.open_access(caller, id).await?;
+        let _place = self.slots.take(&access.address).await?;
         let began = Instant::now();
         let outcome = registered.connector.test(&access).await;
         let latency = began.elapsed();
@@ -182,18 +191,19 @@ impl Hub {
     /// Runs an action.
     pub(crate) async fn execute(
         &self,
+        caller: &Caller,
         id: &IntegrationId,
         action: &str,
         payload: Map<String, Value>,
         idempotency_key: &str,
     ) -> Result<Ran, Error> {
-        let (registered, access) = self.open_access(id).await?;
+        let (registered, access) = self.open_access(caller, id).await?;
         let payload = Value::Object(payload);
         let violations = registered.action(action)?.input.check("payload", &payload);
         if !violations.is_empty() {
             return Err(Error::PayloadInvalid(violations));
         }
-        let _place = self.slots.take(id).await?;
+        let _place = self.slots.take(&access.address).await?;
         let began = Instant::now();
         let work = Work { access: &access, action, payload, idempotency_key };
         let outcome = registered.connector.execute(work).await;
@@ -208,29 +218,36 @@ impl Hub {
         Ok(Ran { result: outcome?, latency })
     }
 
-    async fn open_access(&self, id: &IntegrationId) -> Result<(&Registered, Access), Error> {
-        let integration = self.get(id).await?;
+    async fn open_access(
+        &self,
+        caller: &Caller,
+        id: &IntegrationId,
+    ) -> Result<(&Registered, Access), Error> {
+        let integration = self.get(caller, id).await?;
         let registered = self.registry.get(&integration.connector)?;
+        let address = integration.address();
+        refuse(check_place(&address, registered, &integration.config))?;
         let credentials = self.open_credentials(&integration)?;
-        let Integration { id, config, revision, .. } = integration;
-        Ok((registered, Access { id, revision, config, credentials }))
+        let Integration { config, revision, .. } = integration;
+        Ok((registered, Access { address, revision, config, credentials }))
     }
 
     fn seal(
         &self,
-        id: &IntegrationId,
+        address: &Address,
         credentials: &Map<String, Value>,
     ) -> Result<BTreeMap<String, String>, Error> {
         let seal = |(name, value): (&String, &Value)| {
-            let sealed = self.keyring.seal(&place(id, name), value.to_string().as_bytes())?;
+            let sealed = self.keyring.seal(&place(address, name), value.to_string().as_bytes())?;
             Ok((name.clone(), sealed))
         };
         credentials.iter().map(seal).collect()
     }
 
     fn open_credentials(&self, integration: &Integration) -> Result<Map<String, Value>, Error> {
+        let address = integration.address();
         let open = |(name, sealed): (&String, &String)| {
-            let plain = self.keyring.open_sealed(&place(&integration.id, name), sealed)?;
+            let plain = self.keyring.open_sealed(&place(&address, name), sealed)?;
             let value = serde_json::from_slice(&plain).map_err(|_| Error::CredentialsUnreadable)?;
             Ok((name.clone(), value))
         };
@@ -251,8 +268,27 @@ pub(crate) fn once(key: Key, keyring: &Keyring, reply: Vec<u8>) -> Result<Once, 
 }
 
 /// What a sealed credential is bound to.
-fn place(id: &IntegrationId, name: &str) -> String {
-    format!("integration/{id}/credentials.{name}")
+fn place(address: &Address, name: &str) -> String {
+    let Address { organization_id, id } = address;
+    if organization_id == DEFAULT_ORGANIZATION {
+        // As it was before there were others.
+        return format!("integration/{id}/credentials.{name}");
+    }
+    format!("integration/{organization_id}/{id}/credentials.{name}")
+}
+
+/// What lies on the operator's own machine is for the operator's organisation.
+fn check_place(
+    address: &Address,
+    registered: &Registered,
+    config: &Map<String, Value>,
+) -> Vec<Violation> {
+    if address.organization_id == DEFAULT_ORGANIZATION || !registered.connector.is_local(config) {
+        return Vec::new();
+    }
+    let why =
+        "reaches into the operator's own machine, which is for the operator's organization alone";
+    vec![Violation::new("integration.config", why)]
 }
 
 fn refuse(violations: Vec<Violation>) -> Result<(), Error> {

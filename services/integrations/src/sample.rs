@@ -1,11 +1,12 @@
 //! The sample database, and the integration that points to it: something to try the first workflow on.
 //!
-//! Both are made at the first start, which is when the file is absent. Whoever deletes the integration
+//! Both belong to the first organisation: the file can be written, so sharing it would let organisations
+//! read what the others wrote. Both are made at the first start, which is when the file is absent. Whoever deletes the integration
 //! and keeps the file does not get it back; what is there is never overwritten.
 
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt as _, path::Path};
 
-use lightning_mesh::clock::Timestamp;
+use lightning_mesh::{clock::Timestamp, identity::DEFAULT_ORGANIZATION};
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 
@@ -36,6 +37,7 @@ fn integration(now: Timestamp) -> Result<Integration, Error> {
     let broken = |why: &str| Error::BuiltIn { what: "sample", why: why.to_owned() };
     let config = [("driver", "sqlite"), ("path", FILE)];
     Ok(Integration {
+        organization_id: DEFAULT_ORGANIZATION.to_owned(),
         id: IntegrationId::parse(ID).map_err(|_| broken("its id is none"))?,
         name: "Sample database".to_owned(),
         connector: "database".to_owned(),

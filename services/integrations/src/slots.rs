@@ -11,9 +11,9 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Error, domain::IntegrationId};
+use crate::{Error, domain::Address};
 
-type Taken = Arc<Mutex<HashMap<IntegrationId, Arc<Semaphore>>>>;
+type Taken = Arc<Mutex<HashMap<Address, Arc<Semaphore>>>>;
 
 /// The places of all integrations.
 pub(crate) struct Slots {
@@ -24,7 +24,7 @@ pub(crate) struct Slots {
 
 /// A place; free again when dropped.
 pub(crate) struct Place {
-    id: IntegrationId,
+    id: Address,
     permit: Option<OwnedSemaphorePermit>,
     taken: Taken,
 }
@@ -37,7 +37,7 @@ impl Slots {
     }
 
     /// Takes a place, waiting for one if need be.
-    pub(crate) async fn take(&self, id: &IntegrationId) -> Result<Place, Error> {
+    pub(crate) async fn take(&self, id: &Address) -> Result<Place, Error> {
         let places = self
             .taken
             .lock()
@@ -79,7 +79,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_integration_cannot_take_the_places_of_another() {
         let slots = Slots::new(1, Duration::from_secs(5));
-        let (a, b) = (IntegrationId::parse("a").unwrap(), IntegrationId::parse("b").unwrap());
+        let address = |organization: &str| Address {
+            organization_id: organization.to_owned(),
+            id: crate::domain::IntegrationId::parse("a").unwrap(),
+        };
+        let (a, b) = (address("one"), address("other"));
         let first = slots.take(&a).await.unwrap();
         assert!(matches!(slots.take(&a).await, Err(Error::Busy { limit: 1 })));
         let other = slots.take(&b).await.unwrap();

@@ -10,6 +10,7 @@ use lightning_store::{Database, Migration, Once, Outcome, Row, Settings, params}
 use crate::Error;
 
 mod integrations;
+mod schema;
 mod webhooks;
 
 const MIGRATIONS: &[Migration] = &[
@@ -54,6 +55,7 @@ const MIGRATIONS: &[Migration] = &[
         CREATE INDEX webhook_events_due ON webhook_events (status, due_time)",
     },
     Migration { version: 2, name: "idempotency", sql: lightning_store::once::TABLE },
+    Migration { version: 3, name: "organizations", sql: schema::ORGANIZATIONS },
 ];
 
 const HAS_SEALED: &str = "SELECT id FROM integrations WHERE credentials <> '{}'
@@ -61,6 +63,8 @@ const HAS_SEALED: &str = "SELECT id FROM integrations WHERE credentials <> '{}'
 
 /// A list, in which direction and from where.
 pub(crate) struct Listing<'a> {
+    /// Whose rows.
+    pub(crate) organization: &'a str,
     pub(crate) newest_first: bool,
     pub(crate) after: Option<(i64, String)>,
     /// How many rows to read.
@@ -133,3 +137,6 @@ fn damaged<E: std::error::Error + Send + Sync + 'static>(
 struct UnknownWord;
 
 type Sealed = BTreeMap<String, String>;
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,7 @@ impl Webhooks {
             name,
             scheme,
             workflow_id,
-            owner: caller.detached(),
+            owner: caller.detached().member_of(caller.organization()?),
             created_at: self.clock.now(),
         };
         let once =
@@ -102,14 +102,14 @@ impl Webhooks {
     }
 
     /// The open secret of a webhook, for the repetition of its registration.
-    pub(crate) async fn secret(&self, id: &WebhookId) -> Result<String, Error> {
-        let webhook = self.store.webhook(id).await?;
+    pub(crate) async fn secret(&self, organization: &str, id: &WebhookId) -> Result<String, Error> {
+        let webhook = self.store.webhook(organization, id).await?;
         self.open_secret(&webhook)
     }
 
     /// The webhook of an id.
-    pub(crate) async fn get(&self, id: &WebhookId) -> Result<Webhook, Error> {
-        self.store.webhook(id).await
+    pub(crate) async fn get(&self, organization: &str, id: &WebhookId) -> Result<Webhook, Error> {
+        self.store.webhook(organization, id).await
     }
 
     /// A page of webhooks.
@@ -119,7 +119,7 @@ impl Webhooks {
 
     /// Deletes a webhook with its events.
     pub(crate) async fn delete(&self, caller: &Caller, id: &WebhookId) -> Result<(), Error> {
-        self.store.delete_webhook(id).await?;
+        self.store.delete_webhook(caller.organization()?, id).await?;
         tracing::info!(webhook_id = %id, caller = caller.subject, "webhook deleted");
         Ok(())
     }
@@ -130,7 +130,7 @@ impl Webhooks {
         id: &WebhookId,
         listing: &Listing<'_>,
     ) -> Result<Vec<Event>, Error> {
-        self.store.webhook(id).await?;
+        self.store.webhook(listing.organization, id).await?;
         self.store.events(id, listing).await
     }
 
@@ -140,7 +140,7 @@ impl Webhooks {
         id: &WebhookId,
         delivery: Delivery,
     ) -> Result<String, Error> {
-        let webhook = self.store.webhook(id).await?;
+        let webhook = self.store.webhook_of_anybody(id).await?;
         if delivery.body.len() > MAX_EVENT_BYTES {
             let why = format!("must have at most {MAX_EVENT_BYTES} bytes");
             return Err(Error::WebhookInvalid(vec![Violation::new("body", why)]));
@@ -151,6 +151,7 @@ impl Webhooks {
             signature::verify(webhook.scheme, &secret, &delivery.headers, &delivery.body, now)?;
         let waits = webhook.workflow_id.is_some();
         let event = Event {
+            organization_id: webhook.owner.organization_id,
             id: sender_id.unwrap_or_else(lightning_mesh::id::generate),
             webhook_id: webhook.id,
             status: if waits { EventStatus::Pending } else { EventStatus::Delivered },

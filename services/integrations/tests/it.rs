@@ -7,6 +7,7 @@
 mod it {
     mod callbacks;
     mod integrations;
+    mod organizations;
     mod rest_api;
     mod salesforce;
     mod scaled;

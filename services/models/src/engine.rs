@@ -104,7 +104,8 @@ struct Reading {
 impl Engine {
     /// Asks and waits for the whole answer.
     pub(crate) async fn infer(&self, caller: &Caller, ask: Ask) -> Result<Inference, Error> {
-        let served = self.registry.serving(&ask.model, Capability::Chat).await?;
+        let served =
+            self.registry.serving(caller.organization()?, &ask.model, Capability::Chat).await?;
         let head = self.head(&served.model);
         let request = Arc::new(ask.request);
         let schema = schema_of(&request).await?;
@@ -127,7 +128,7 @@ impl Engine {
     /// Asks and answers piece by piece. It resolves once the provider has accepted the question.
     pub(crate) async fn stream(&self, caller: &Caller, ask: Ask) -> Result<Running, Error> {
         let Served { model, provider } =
-            self.registry.serving(&ask.model, Capability::Chat).await?;
+            self.registry.serving(caller.organization()?, &ask.model, Capability::Chat).await?;
         let head = self.head(&model);
         let request = Arc::new(ask.request);
         let schema = schema_of(&request).await?;
@@ -155,7 +156,7 @@ impl Engine {
         request: EmbedRequest,
     ) -> Result<Embedded, Error> {
         let Served { model, provider } =
-            self.registry.serving(model, Capability::Embeddings).await?;
+            self.registry.serving(caller.organization()?, model, Capability::Embeddings).await?;
         let meter = self.meters.begin(caller, &model, Kind::Embeddings, None);
         match provider.embed(&model.upstream, Arc::new(request)).await {
             Ok(embeddings) => {

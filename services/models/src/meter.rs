@@ -93,6 +93,7 @@ impl Meters {
             create_time: self.0.clock.now(),
             model: model.id.to_string(),
             provider: model.provider.clone(),
+            organization_id: caller.organization_id.clone(),
             caller: caller.subject.clone(),
             kind,
             outcome: Outcome::Ok,

@@ -1,12 +1,12 @@
 //! Which models there are and who serves them.
 //!
-//! Built-in and configured models are fixed while the process runs; registered ones are read from the
-//! store each time, so that several processes on one database agree. A name that is none of them may
+//! Built-in and configured models are fixed while the process runs; registered ones belong to an
+//! organisation and are read from the store each time, so that several processes on one database agree. A name that is none of them may
 //! still be `<provider>/<model there>`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use lightning_mesh::clock::Timestamp;
+use lightning_mesh::{clock::Timestamp, identity::DEFAULT_ORGANIZATION};
 use lightning_store::Once;
 
 use crate::{
@@ -64,7 +64,7 @@ impl Registry {
             "Scripted embeddings (offline)",
             Capability::Embeddings,
         )?)?;
-        match registry.get(&registry.default_model).await {
+        match registry.get(DEFAULT_ORGANIZATION, "").await {
             Ok(_) => Ok(registry),
             Err(Error::ModelNotFound { model }) => Err(Error::Config(format!(
                 "default_model {model:?} is neither configured nor registered"
@@ -108,13 +108,18 @@ impl Registry {
         }
     }
 
-    /// A model by its id; the default for an empty one.
-    pub(crate) async fn get(&self, id: &str) -> Result<Model, Error> {
-        let id = if id.is_empty() { &self.default_model } else { id };
+    /// A model by its id, as an organisation sees it; the default for an empty one. The default is the
+    /// operator's choice for everybody, also when it is a model that the operator registered.
+    pub(crate) async fn get(&self, organization: &str, id: &str) -> Result<Model, Error> {
+        let (organization, id) = if id.is_empty() {
+            (DEFAULT_ORGANIZATION, self.default_model.as_str())
+        } else {
+            (organization, id)
+        };
         if let Some(model) = self.fixed.get(id) {
             return Ok(model.clone());
         }
-        if let Some(model) = self.store.model(id).await? {
+        if let Some(model) = self.store.model(organization, id).await? {
             return Ok(model);
         }
         self.named_by_provider(id).ok_or_else(|| Error::ModelNotFound { model: id.to_owned() })
@@ -139,8 +144,13 @@ impl Registry {
     }
 
     /// A model that can do what is wanted, and who serves it.
-    pub(crate) async fn serving(&self, id: &str, wanted: Capability) -> Result<Served, Error> {
-        let model = self.get(id).await?;
+    pub(crate) async fn serving(
+        &self,
+        organization: &str,
+        id: &str,
+        wanted: Capability,
+    ) -> Result<Served, Error> {
+        let model = self.get(organization, id).await?;
         if !model.capabilities.contains(&wanted) {
             return Err(Error::CapabilityMissing {
                 model: model.id.to_string(),
@@ -158,6 +168,7 @@ impl Registry {
     /// Models after an id, in the order of their ids, at most one more than `size`.
     pub(crate) async fn list(
         &self,
+        organization: &str,
         after: &str,
         provider: Option<&str>,
         source: Option<&str>,
@@ -172,7 +183,7 @@ impl Registry {
         let mut models: Vec<Model> = self.fixed.values().filter(wanted).cloned().collect();
         if source.is_none_or(|source| source == Source::Registered.as_str()) {
             // A model that was registered before the configuration took its id is hidden by that.
-            let registered = self.store.models(after, provider, most).await?;
+            let registered = self.store.models(organization, after, provider, most).await?;
             models.extend(
                 registered.into_iter().filter(|model| !self.fixed.contains_key(model.id.as_str())),
             );
@@ -185,6 +196,7 @@ impl Registry {
     /// Keeps a model that a caller registers.
     pub(crate) async fn register(
         &self,
+        organization: &str,
         model: &Model,
         once: Option<Once>,
         now: Timestamp,
@@ -199,15 +211,15 @@ impl Registry {
         if self.fixed.contains_key(model.id.as_str()) {
             return Err(Error::ModelExists { model: model.id.to_string() });
         }
-        self.store.insert_model(model, once, now).await
+        self.store.insert_model(organization, model, once, now).await
     }
 
     /// Deletes a registered model.
-    pub(crate) async fn delete(&self, id: &str) -> Result<(), Error> {
+    pub(crate) async fn delete(&self, organization: &str, id: &str) -> Result<(), Error> {
         if self.fixed.contains_key(id) {
             return Err(Error::ModelConfigured { model: id.to_owned() });
         }
-        match self.store.delete_model(id).await? {
+        match self.store.delete_model(organization, id).await? {
             true => Ok(()),
             false => Err(Error::ModelNotFound { model: id.to_owned() }),
         }

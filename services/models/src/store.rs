@@ -48,26 +48,53 @@ const MIGRATIONS: &[Migration] = &[
         CREATE INDEX calls_create_time ON calls (create_time);",
     },
     Migration { version: 2, name: "idempotency", sql: once::TABLE },
+    // An id that a caller chose is unique within an organisation, not beyond, so the key changes,
+    // which SQLite can only do by building the table anew.
+    Migration {
+        version: 3,
+        name: "organizations",
+        sql: "CREATE TABLE models_moved (
+            organization_id TEXT NOT NULL DEFAULT 'default',
+            id TEXT NOT NULL,
+            name TEXT NOT NULL,
+            provider TEXT NOT NULL,
+            upstream_model TEXT NOT NULL,
+            chat BIGINT NOT NULL,
+            embeddings BIGINT NOT NULL,
+            context_window BIGINT NOT NULL,
+            input_price BIGINT NOT NULL,
+            output_price BIGINT NOT NULL,
+            create_time BIGINT NOT NULL,
+            PRIMARY KEY (organization_id, id)
+        );
+        INSERT INTO models_moved
+            SELECT 'default', id, name, provider, upstream_model, chat, embeddings, context_window,
+                input_price, output_price, create_time FROM models;
+        DROP TABLE models;
+        ALTER TABLE models_moved RENAME TO models;
+        ALTER TABLE calls ADD COLUMN organization_id TEXT NOT NULL DEFAULT 'default';
+        CREATE INDEX calls_organization ON calls (organization_id, create_time);",
+    },
 ];
 
 const INSERT_MODEL: &str =
     "INSERT INTO models (id, name, provider, upstream_model, chat, embeddings,
-        context_window, input_price, output_price, create_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        context_window, input_price, output_price, create_time, organization_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
-const GET_MODEL: &str = "SELECT * FROM models WHERE id = $1";
+const GET_MODEL: &str = "SELECT * FROM models WHERE organization_id = $1 AND id = $2";
 
 // Pages are merged with the fixed models in the order of bytes, which PostgreSQL follows when the
 // database was made with LC_COLLATE C, as the store asks for.
 const LIST_MODELS: &str = "SELECT * FROM models
-    WHERE id > $1 AND (CAST($2 AS TEXT) IS NULL OR provider = $2) ORDER BY id LIMIT $3";
+    WHERE organization_id = $4 AND id > $1 AND (CAST($2 AS TEXT) IS NULL OR provider = $2) ORDER BY id LIMIT $3";
 
-const DELETE_MODEL: &str = "DELETE FROM models WHERE id = $1";
+const DELETE_MODEL: &str = "DELETE FROM models WHERE organization_id = $1 AND id = $2";
 
 const INSERT_CALL: &str =
     "INSERT INTO calls (id, create_time, model, provider, caller, kind, outcome,
-        input_tokens, output_tokens, estimated, cost, latency)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        input_tokens, output_tokens, estimated, cost, latency, organization_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 const FORGET_CALLS: &str = "DELETE FROM calls WHERE create_time < $1";
 
@@ -75,7 +102,7 @@ const SUM: &str = "SELECT '' AS line, COUNT(*) AS requests,
         CAST(COALESCE(SUM(cost), 0) AS BIGINT) AS cost,
         CAST(COALESCE(SUM(input_tokens), 0) AS BIGINT) AS input_tokens,
         CAST(COALESCE(SUM(output_tokens), 0) AS BIGINT) AS output_tokens
-    FROM calls WHERE create_time >= $1 AND create_time < $2";
+    FROM calls WHERE organization_id = $3 AND create_time >= $1 AND create_time < $2";
 
 /// The sums by a column; one text each, because statements are constants.
 macro_rules! sum_by {
@@ -87,7 +114,7 @@ macro_rules! sum_by {
                 CAST(SUM(cost) AS BIGINT) AS cost,
                 CAST(SUM(input_tokens) AS BIGINT) AS input_tokens,
                 CAST(SUM(output_tokens) AS BIGINT) AS output_tokens
-            FROM calls WHERE create_time >= $1 AND create_time < $2
+            FROM calls WHERE organization_id = $3 AND create_time >= $1 AND create_time < $2
             GROUP BY 1 ORDER BY 3 DESC, 2 DESC, 1 LIMIT 1000"
         )
     };
@@ -124,6 +151,7 @@ impl Store {
     /// Keeps a registered model.
     pub(crate) async fn insert_model(
         &self,
+        organization: &str,
         model: &Model,
         once: Option<Once>,
         now: Timestamp,
@@ -139,6 +167,7 @@ impl Store {
             model.prices.input,
             model.prices.output,
             now.as_micros(),
+            organization,
         ];
         let batch = Batch::new().then(INSERT_MODEL, values);
         match self.database.write_once(once, batch, now.as_micros()).await {
@@ -152,26 +181,29 @@ impl Store {
         }
     }
 
-    /// A registered model.
-    pub(crate) async fn model(&self, id: &str) -> Result<Option<Model>, Error> {
-        self.database.query_opt(GET_MODEL, params![id]).await?.as_ref().map(read_model).transpose()
+    /// A model that an organisation registered.
+    pub(crate) async fn model(&self, organization: &str, id: &str) -> Result<Option<Model>, Error> {
+        let row = self.database.query_opt(GET_MODEL, params![organization, id]).await?;
+        row.as_ref().map(read_model).transpose()
     }
 
-    /// Registered models after an id, in the order of their ids.
+    /// Models that an organisation registered, after an id, in the order of their ids.
     pub(crate) async fn models(
         &self,
+        organization: &str,
         after: &str,
         provider: Option<&str>,
         most: usize,
     ) -> Result<Vec<Model>, Error> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = self.database.query(LIST_MODELS, params![after, provider, most]).await?;
+        let params = params![after, provider, most, organization];
+        let rows = self.database.query(LIST_MODELS, params).await?;
         rows.iter().map(read_model).collect()
     }
 
     /// Deletes a registered model; tells whether there was one.
-    pub(crate) async fn delete_model(&self, id: &str) -> Result<bool, Error> {
-        Ok(self.database.execute(DELETE_MODEL, params![id]).await?.changed > 0)
+    pub(crate) async fn delete_model(&self, organization: &str, id: &str) -> Result<bool, Error> {
+        Ok(self.database.execute(DELETE_MODEL, params![organization, id]).await?.changed > 0)
     }
 
     /// Keeps the record of a call.
@@ -189,19 +221,21 @@ impl Store {
             call.estimated,
             call.cost,
             call.latency_micros,
+            &call.organization_id,
         ];
         self.database.execute(INSERT_CALL, values).await?;
         Ok(())
     }
 
-    /// What calls cost, from `start` until before `end`.
+    /// What the calls of an organisation cost, from `start` until before `end`.
     pub(crate) async fn costs(
         &self,
+        organization: &str,
         start: Timestamp,
         end: Timestamp,
         by: GroupBy,
     ) -> Result<Costs, Error> {
-        let span = || params![start.as_micros(), end.as_micros()];
+        let span = || params![start.as_micros(), end.as_micros(), organization];
         let sql = match by {
             GroupBy::Model => SUM_BY_MODEL,
             GroupBy::Provider => SUM_BY_PROVIDER,

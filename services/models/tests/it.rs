@@ -11,6 +11,8 @@ mod costs;
 mod inferences;
 #[path = "it/open_ai.rs"]
 mod open_ai;
+#[path = "it/organizations.rs"]
+mod organizations;
 #[path = "it/providers.rs"]
 mod providers;
 #[path = "it/registry.rs"]

@@ -1,9 +1,10 @@
-//! The RPCs: decode, look at the newest round, encode.
+//! The RPCs: decode, look at the newest round, encode. They show the mesh itself, so they are for the
+//! members of the operator's organisation alone.
 
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt};
-use lightning_mesh::{fault::Fault, page::Page, shutdown::Shutdown};
+use lightning_mesh::{fault::Fault, identity::Caller, page::Page, shutdown::Shutdown};
 use lightning_proto::monitoring::v1::{self as pb, monitoring_service_server::MonitoringService};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
@@ -60,8 +61,10 @@ impl MonitoringService for Api {
         &self,
         request: Request<pb::GetServiceRequest>,
     ) -> Result<Response<pb::Service>, Status> {
+        let (caller, request) = Caller::split(request)?;
+        caller.operator()?;
         let snapshot = self.snapshot();
-        let service = find(&snapshot, &request.get_ref().id)?;
+        let service = find(&snapshot, &request.id)?;
         Ok(Response::new(convert::service(service)))
     }
 
@@ -69,7 +72,8 @@ impl MonitoringService for Api {
         &self,
         request: Request<pb::ListServicesRequest>,
     ) -> Result<Response<pb::ListServicesResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::split(request)?;
+        caller.operator()?;
         let all = list(&self.snapshot()).services;
         let (services, next_page_token) = cut(&all, request.page_size, &request.page_token, "")?;
         Ok(Response::new(pb::ListServicesResponse { services, next_page_token }))
@@ -77,8 +81,9 @@ impl MonitoringService for Api {
 
     async fn get_mesh_health(
         &self,
-        _: Request<pb::GetMeshHealthRequest>,
+        request: Request<pb::GetMeshHealthRequest>,
     ) -> Result<Response<pb::MeshHealth>, Status> {
+        Caller::split(request)?.0.operator()?;
         Ok(Response::new(convert::mesh_health(&self.snapshot())))
     }
 
@@ -86,7 +91,8 @@ impl MonitoringService for Api {
         &self,
         request: Request<pb::ListSamplesRequest>,
     ) -> Result<Response<pb::ListSamplesResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::split(request)?;
+        caller.operator()?;
         let snapshot = self.snapshot();
         let service = find(&snapshot, &request.service_id)?;
         let all: Vec<_> = service.samples().map(convert::sample).collect();
@@ -100,8 +106,9 @@ impl MonitoringService for Api {
 
     async fn watch_services(
         &self,
-        _: Request<pb::WatchServicesRequest>,
+        request: Request<pb::WatchServicesRequest>,
     ) -> Result<Response<Self::WatchServicesStream>, Status> {
+        Caller::split(request)?.0.operator()?;
         let shutdown = self.shutdown.clone();
         let rounds = WatchStream::new(self.snapshots.clone())
             .map(|snapshot| Ok(list(&snapshot)))

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use lightning_mesh::testing::Harness;
+use lightning_mesh::{identity::Caller, testing::Harness};
 use lightning_monitoring::Config;
 use lightning_proto::monitoring::v1::{
     GetMeshHealthRequest, GetServiceRequest, ListSamplesRequest, ListServicesRequest,
@@ -78,4 +78,21 @@ async fn an_unknown_service_is_not_found() {
     assert_eq!(unknown.unwrap_err().code(), Code::NotFound);
     let listed = client.list_services(ListServicesRequest::default()).await.unwrap().into_inner();
     assert_eq!(listed.services.len(), 2);
+}
+
+#[tokio::test]
+async fn the_mesh_is_shown_to_the_operators_organization_alone() {
+    let (harness, _) = mesh().await;
+    let tenant = Caller::new("user:o", "otto", ["*"]).member_of("other");
+    let mut client = MonitoringServiceClient::new(harness.channel_as("monitoring", tenant));
+    let denied = [
+        client.list_services(ListServicesRequest::default()).await.err(),
+        client.get_mesh_health(GetMeshHealthRequest {}).await.err(),
+        client.watch_services(WatchServicesRequest {}).await.err(),
+        client.list_samples(ListSamplesRequest::default()).await.err(),
+        client.get_service(GetServiceRequest { id: "monitoring".to_owned() }).await.err(),
+    ];
+    for status in denied {
+        assert_eq!(status.expect("a refusal").code(), Code::PermissionDenied);
+    }
 }

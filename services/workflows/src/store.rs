@@ -200,3 +200,6 @@ fn number(value: i64, what: &'static str) -> Result<i32, Error> {
 fn limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,11 +59,7 @@ impl Workflows {
         Ok(())
     }
 
-    pub(crate) async fn get(
-        &self,
-        organization: &str,
-        id: &WorkflowId,
-    ) -> Result<Workflow, Error> {
+    pub(crate) async fn get(&self, organization: &str, id: &WorkflowId) -> Result<Workflow, Error> {
         self.store.workflow(organization, id).await
     }
 

@@ -75,7 +75,8 @@ pub(crate) fn change(request: pb::UpdateAgentRequest) -> Result<Change, Fault> {
     let mut v = Violations::new();
     let patch =
         if mask.is_empty() { present(&mut v, &agent) } else { masked(&mut v, &agent, &mask)? };
-    let given = if mask.is_empty() { !agent.permissions.is_empty() } else { mask.has("permissions") };
+    let given =
+        if mask.is_empty() { !agent.permissions.is_empty() } else { mask.has("permissions") };
     let permissions = given.then(|| permissions(&mut v, &agent));
     v.finish(Reason::AgentInvalid)?;
     let template_id = Some(agent.template_id).filter(|template| !template.is_empty());

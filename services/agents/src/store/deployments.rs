@@ -7,7 +7,11 @@
 use lightning_mesh::clock::Timestamp;
 use lightning_store::{Batch, Expect, Once, Row, params};
 
-use super::{After, Store, Written, agents::{design, permissions}, not_as_expected, number};
+use super::{
+    After, Store, Written,
+    agents::{design, permissions},
+    not_as_expected, number,
+};
 use crate::{
     Error,
     domain::{AgentId, Deployment, DeploymentId, DeploymentStatus, Design},
@@ -64,8 +68,7 @@ const INSERT: &str = "INSERT INTO deployments
 const TOUCH: &str = "UPDATE agents SET revision = revision + 1, update_time = $2
     WHERE organization_id = $3 AND id = $1";
 
-const STOP: &str =
-    "UPDATE deployments SET status = 'stopped', end_time = $2
+const STOP: &str = "UPDATE deployments SET status = 'stopped', end_time = $2
     WHERE organization_id = $3 AND id = $1 AND status = 'active'";
 
 const MARK_ACTIVE: &str = "UPDATE agents SET status = 'active'

@@ -68,7 +68,8 @@ async fn an_id_and_a_request_id_are_free_in_every_organization() {
     mesh.create("ada", "m1").await;
     mesh.deploy("ada", 0).await;
     let mut agents = mesh.agents_as(admin("other"));
-    let request = pb::CreateAgentRequest { request_id: "r".into(), ..create("ada", named("Other")) };
+    let request =
+        pb::CreateAgentRequest { request_id: "r".into(), ..create("ada", named("Other")) };
     let theirs = agents.create_agent(request.clone()).await.unwrap().into_inner();
     assert_eq!(agents.create_agent(request.clone()).await.unwrap().into_inner(), theirs);
     let third = mesh.agents_as(admin("third")).create_agent(request).await.unwrap().into_inner();
@@ -126,7 +127,11 @@ async fn a_new_agent_has_an_owner_and_what_its_maker_may_give() {
     let mighty = |right: &str| pb::Agent { permissions: vec![right.into()], ..named("Eve") };
     let held = refused(Code::PermissionDenied, "AGENT_RIGHT_NOT_HELD");
     for right in ["*", "workflows.execute", "*.infer"] {
-        assert_eq!(refusal(agents.create_agent(create("eve", mighty(right))).await), held, "{right}");
+        assert_eq!(
+            refusal(agents.create_agent(create("eve", mighty(right))).await),
+            held,
+            "{right}"
+        );
         let change = pb::Agent { id: "bea".into(), ..mighty(right) };
         let request = pb::UpdateAgentRequest { agent: Some(change), update_mask: None };
         assert_eq!(refusal(agents.update_agent(request).await), held, "{right}");
@@ -139,7 +144,8 @@ async fn a_new_agent_has_an_owner_and_what_its_maker_may_give() {
     assert_eq!(made.into_inner().permissions, ["models.infer"]);
     // Whoever may give less can still change the rest, and keep what is there.
     let editor = Caller::new("user:8", "hal", ["agents.*"]).member_of("default");
-    let change = pb::Agent { id: "eve".into(), description: "new".into(), ..mighty("models.infer") };
+    let change =
+        pb::Agent { id: "eve".into(), description: "new".into(), ..mighty("models.infer") };
     let request = pb::UpdateAgentRequest { agent: Some(change), update_mask: None };
     mesh.agents_as(editor).update_agent(request).await.unwrap();
 }

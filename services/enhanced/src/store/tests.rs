@@ -7,7 +7,7 @@ use crate::domain::Wish;
 
 fn begun(agent: &str) -> Task {
     let wish = Wish { task: "sort".to_owned(), agent_id: None, context: BTreeMap::new() };
-    let owner = Owner::of(&Caller::new("user:7", "grace", ["*"]));
+    let owner = Owner::of(&Caller::new("user:7", "grace", ["*"]).member_of("other"));
     Task::begun(TaskId::generate(), wish, agent.to_owned(), owner, Timestamp::from_micros(1))
 }
 
@@ -27,11 +27,13 @@ async fn a_task_that_runs_over_a_restart_is_failed_by_it() {
     assert_eq!(store.interrupt(Timestamp::from_micros(3)).await.unwrap(), 1);
     let error = Err("interrupted by a restart".to_owned());
     let interrupted = running.clone().ended(error, Timestamp::from_micros(3));
-    assert_eq!(store.get(&running.id).await.unwrap(), interrupted);
-    assert_eq!(store.get(&done.id).await.unwrap(), done);
+    assert_eq!(store.get("other", &running.id).await.unwrap(), interrupted);
+    assert_eq!(store.get("other", &done.id).await.unwrap(), done);
 
     // Another process may still be at it: what really came of it wins.
     let late = running.ended(Ok("sorted".to_owned()), Timestamp::from_micros(4));
     store.end(&late).await.unwrap();
-    assert_eq!(store.get(&late.id).await.unwrap(), late);
+    assert_eq!(store.get("other", &late.id).await.unwrap(), late);
+    let elsewhere = store.get("default", &late.id).await;
+    assert!(matches!(elsewhere, Err(Error::TaskNotFound { .. })));
 }

@@ -81,7 +81,7 @@ async fn the_refusal_of_an_agent_fails_the_call_and_is_kept() {
 async fn agents_invoke_is_all_a_caller_needs() {
     let mesh = Mesh::start().await;
     mesh.agents.deploy("talk", "Assistant");
-    let grace = Caller::new("user:7", "grace", ["agents.invoke"]);
+    let grace = Caller::new("user:7", "grace", ["agents.invoke"]).member_of("default");
     let request = pb::ExecuteTaskRequest { task: "hello".into(), ..Default::default() };
     mesh.client(grace).execute_task(request).await.unwrap();
     let (seen, _) = mesh.agents.invocations.lock().unwrap()[0].clone();
@@ -92,15 +92,31 @@ async fn agents_invoke_is_all_a_caller_needs() {
 }
 
 #[tokio::test]
+async fn a_task_of_another_organization_is_not_found() {
+    let mesh = Mesh::start().await;
+    let admin = |organization| Caller::new("user:7", "grace", ["*"]).member_of(organization);
+    let request =
+        pb::ExecuteTaskRequest { task: "t".into(), agent_id: "a".into(), ..Default::default() };
+    let task = mesh.client(admin("other")).execute_task(request).await.unwrap().into_inner();
+    let (seen, _) = mesh.agents.invocations.lock().unwrap()[0].clone();
+    assert_eq!(seen.organization_id, "other");
+    assert!(mesh.get(admin("other"), &task.task_id).await.is_ok());
+    let (code, info) = refusal(mesh.get(admin("default"), &task.task_id).await);
+    assert_eq!((code, info.reason.as_str()), (Code::NotFound, "TASK_NOT_FOUND"));
+}
+
+#[tokio::test]
 async fn a_task_of_another_is_not_found() {
     let mesh = Mesh::start().await;
-    let grace = Caller::new("user:7", "grace", ["agents.invoke", "agents.read"]);
+    let grace =
+        Caller::new("user:7", "grace", ["agents.invoke", "agents.read"]).member_of("default");
     let request =
         pb::ExecuteTaskRequest { task: "t".into(), agent_id: "a".into(), ..Default::default() };
     let task = mesh.client(grace.clone()).execute_task(request).await.unwrap().into_inner();
     assert!(mesh.get(grace, &task.task_id).await.is_ok());
     assert!(mesh.get(Caller::local(), &task.task_id).await.is_ok());
-    let mallory = Caller::new("user:8", "mallory", ["agents.invoke", "agents.read"]);
+    let mallory =
+        Caller::new("user:8", "mallory", ["agents.invoke", "agents.read"]).member_of("default");
     let (code, info) = refusal(mesh.get(mallory, &task.task_id).await);
     assert_eq!((code, info.reason.as_str()), (Code::NotFound, "TASK_NOT_FOUND"));
     let (code, _) = refusal(mesh.get(Caller::local(), "a b").await);

@@ -33,8 +33,9 @@ impl IntegrationService for IntegrationApi {
         &self,
         request: Request<GetIntegrationRequest>,
     ) -> Result<Response<Integration>, Status> {
-        let id = convert::integration_id(&request.into_inner().id)?;
-        let integration = self.hub.get(&id).await?;
+        let (caller, request) = Caller::split(request)?;
+        let id = convert::integration_id(&request.id)?;
+        let integration = self.hub.get(&caller, &id).await?;
         Ok(Response::new(convert::integration(&integration)))
     }
 
@@ -42,10 +43,11 @@ impl IntegrationService for IntegrationApi {
         &self,
         request: Request<ListIntegrationsRequest>,
     ) -> Result<Response<ListIntegrationsResponse>, Status> {
-        let ListIntegrationsRequest { page_size, page_token, filter, order_by } =
-            request.into_inner();
+        let (caller, request) = Caller::split(request)?;
+        let ListIntegrationsRequest { page_size, page_token, filter, order_by } = request;
         let (page, filter) = convert::page(page_size, &page_token, &order_by, &filter, FILTERS)?;
-        let mut found = self.hub.list(&convert::listing(&page, &filter, FILTERS)).await?;
+        let listing = convert::listing(caller.organization()?, &page, &filter, FILTERS);
+        let mut found = self.hub.list(&listing).await?;
         let more = found.len() > page.size();
         found.truncate(page.size());
         let last = found.last().map(|last| (last.created_at.as_micros(), last.id.as_str()));
@@ -95,8 +97,9 @@ impl IntegrationService for IntegrationApi {
         &self,
         request: Request<TestIntegrationRequest>,
     ) -> Result<Response<TestIntegrationResponse>, Status> {
-        let id = convert::integration_id(&request.into_inner().id)?;
-        let tested = self.hub.test(&id).await?;
+        let (caller, request) = Caller::split(request)?;
+        let id = convert::integration_id(&request.id)?;
+        let tested = self.hub.test(&caller, &id).await?;
         Ok(Response::new(convert::tested(tested)))
     }
 
@@ -104,10 +107,11 @@ impl IntegrationService for IntegrationApi {
         &self,
         request: Request<ExecuteActionRequest>,
     ) -> Result<Response<ExecuteActionResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = Caller::split(request)?;
         let payload = convert::payload(&request)?;
         let id = convert::integration_id(&request.integration_id)?;
-        let ran = self.hub.execute(&id, &request.action, payload, &request.idempotency_key).await?;
+        let (action, key) = (&request.action, &request.idempotency_key);
+        let ran = self.hub.execute(&caller, &id, action, payload, key).await?;
         Ok(Response::new(convert::ran(request, ran, self.max_result_bytes)?))
     }
 }

@@ -26,8 +26,9 @@ impl WebhookService for WebhookApi {
         &self,
         request: Request<GetWebhookRequest>,
     ) -> Result<Response<Webhook>, Status> {
-        let id = convert::webhook_id(&request.into_inner().id)?;
-        let webhook = self.webhooks.get(&id).await?;
+        let (caller, request) = Caller::split(request)?;
+        let id = convert::webhook_id(&request.id)?;
+        let webhook = self.webhooks.get(caller.organization()?, &id).await?;
         Ok(Response::new(convert::webhook(&webhook)))
     }
 
@@ -35,9 +36,11 @@ impl WebhookService for WebhookApi {
         &self,
         request: Request<ListWebhooksRequest>,
     ) -> Result<Response<ListWebhooksResponse>, Status> {
-        let ListWebhooksRequest { page_size, page_token, filter, order_by } = request.into_inner();
+        let (caller, request) = Caller::split(request)?;
+        let ListWebhooksRequest { page_size, page_token, filter, order_by } = request;
         let (page, filter) = convert::page(page_size, &page_token, &order_by, &filter, FILTERS)?;
-        let mut found = self.webhooks.list(&convert::listing(&page, &filter, FILTERS)).await?;
+        let listing = convert::listing(caller.organization()?, &page, &filter, FILTERS);
+        let mut found = self.webhooks.list(&listing).await?;
         let more = found.len() > page.size();
         found.truncate(page.size());
         let last = found.last().map(|last| (last.created_at.as_micros(), last.id.as_str()));
@@ -61,7 +64,8 @@ impl WebhookService for WebhookApi {
             (Made::Before(reply), _) => {
                 let before: Webhook = super::integrations::kept(&reply)?;
                 // The kept answer holds no secret in clear; it is opened from the webhook again.
-                let secret = self.webhooks.secret(&convert::webhook_id(&before.id)?).await?;
+                let id = convert::webhook_id(&before.id)?;
+                let secret = self.webhooks.secret(caller.organization()?, &id).await?;
                 Webhook { secret, ..before }
             }
         };
@@ -93,11 +97,13 @@ impl WebhookService for WebhookApi {
         &self,
         request: Request<ListWebhookEventsRequest>,
     ) -> Result<Response<ListWebhookEventsResponse>, Status> {
-        let ListWebhookEventsRequest { webhook_id, page_size, page_token } = request.into_inner();
+        let (caller, request) = Caller::split(request)?;
+        let ListWebhookEventsRequest { webhook_id, page_size, page_token } = request;
         // The webhook stands where a filter would: a token of another webhook is refused.
         let page = Page::parse(page_size, &page_token, "", &webhook_id, &convert::ORDERS[..1])
             .map_err(Fault::from)?;
         let listing = Listing {
+            organization: caller.organization()?,
             newest_first: true,
             after: page.after(),
             limit: page.size() + 1,

@@ -231,6 +231,10 @@ impl Database {
 }
 
 impl Connector for Database {
+    fn is_local(&self, config: &Map<String, Value>) -> bool {
+        config.get("driver").and_then(Value::as_str) == Some("sqlite")
+    }
+
     fn check(
         &self,
         config: &Map<String, Value>,

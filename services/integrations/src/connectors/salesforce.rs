@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Error,
-    domain::{IntegrationId, Violation, cut},
+    domain::{Address, Violation, cut},
     egress::{Answer, MAX_BODY},
 };
 
@@ -38,7 +38,7 @@ const MAX_TOKENS: usize = 10_000;
 /// The connector.
 pub(super) struct Salesforce {
     http: Http,
-    tokens: Mutex<HashMap<IntegrationId, Slot>>,
+    tokens: Mutex<HashMap<Address, Slot>>,
 }
 
 /// The token of one revision of an integration: new credentials never meet an old token.
@@ -64,14 +64,16 @@ impl Salesforce {
 
     fn slot(&self, access: &Access) -> Slot {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = tokens.get(&access.id).filter(|slot| slot.revision == access.revision) {
+        if let Some(slot) =
+            tokens.get(&access.address).filter(|slot| slot.revision == access.revision)
+        {
             return slot.clone();
         }
         if tokens.len() >= MAX_TOKENS {
             tokens.clear();
         }
         let slot = Slot { revision: access.revision, token: Arc::default() };
-        tokens.insert(access.id.clone(), slot.clone());
+        tokens.insert(access.address.clone(), slot.clone());
         slot
     }
 
@@ -275,8 +277,8 @@ impl Connector for Salesforce {
         self.run(work).boxed()
     }
 
-    fn forget(&self, id: &IntegrationId) {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    fn forget(&self, address: &Address) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
     }
 }
 

@@ -9,38 +9,44 @@ use crate::{
 };
 
 const INSERT: &str = "INSERT INTO integrations
-    (id, name, connector_type, config, credentials, revision, create_time, update_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    (id, name, connector_type, config, credentials, revision, create_time, update_time,
+        organization_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 const INSERT_ABSENT: &str = "INSERT INTO integrations
-    (id, name, connector_type, config, credentials, revision, create_time, update_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
+    (id, name, connector_type, config, credentials, revision, create_time, update_time,
+        organization_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (organization_id, id) DO NOTHING";
 
 const GET: &str =
-    "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time
-    FROM integrations WHERE id = $1";
+    "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time,
+        organization_id
+    FROM integrations WHERE organization_id = $1 AND id = $2";
 
 const LIST_NEWEST: &str =
-    "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time
+    "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time,
+        organization_id
     FROM integrations
-    WHERE (CAST($1 AS TEXT) IS NULL OR connector_type = CAST($1 AS TEXT))
+    WHERE organization_id = $6 AND (CAST($1 AS TEXT) IS NULL OR connector_type = CAST($1 AS TEXT))
       AND (CAST($2 AS TEXT) IS NULL OR name = CAST($2 AS TEXT))
       AND (create_time < $3 OR (create_time = $3 AND id < $4))
     ORDER BY create_time DESC, id DESC LIMIT $5";
 
 const LIST_OLDEST: &str =
-    "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time
+    "SELECT id, name, connector_type, config, credentials, revision, create_time, update_time,
+        organization_id
     FROM integrations
-    WHERE (CAST($1 AS TEXT) IS NULL OR connector_type = CAST($1 AS TEXT))
+    WHERE organization_id = $6 AND (CAST($1 AS TEXT) IS NULL OR connector_type = CAST($1 AS TEXT))
       AND (CAST($2 AS TEXT) IS NULL OR name = CAST($2 AS TEXT))
       AND (create_time > $3 OR (create_time = $3 AND id > $4))
     ORDER BY create_time, id LIMIT $5";
 
 const UPDATE: &str = "UPDATE integrations
     SET name = $3, config = $4, credentials = $5, revision = revision + 1, update_time = $6
-    WHERE id = $1 AND revision = $2";
+    WHERE organization_id = $7 AND id = $1 AND revision = $2";
 
-const DELETE: &str = "DELETE FROM integrations WHERE id = $1 AND revision = $2";
+const DELETE: &str =
+    "DELETE FROM integrations WHERE organization_id = $3 AND id = $1 AND revision = $2";
 
 impl Store {
     /// Writes a new integration; a taken id is [`Error::IntegrationExists`].
@@ -67,8 +73,12 @@ impl Store {
     }
 
     /// The integration of an id.
-    pub(crate) async fn integration(&self, id: &IntegrationId) -> Result<Integration, Error> {
-        match self.database.query_opt(GET, params![id.as_str()]).await? {
+    pub(crate) async fn integration(
+        &self,
+        organization: &str,
+        id: &IntegrationId,
+    ) -> Result<Integration, Error> {
+        match self.database.query_opt(GET, params![organization, id.as_str()]).await? {
             Some(row) => read(&row),
             None => Err(Error::IntegrationNotFound { id: id.to_string() }),
         }
@@ -82,8 +92,8 @@ impl Store {
         let sql = if listing.newest_first { LIST_NEWEST } else { LIST_OLDEST };
         let (at, id) = listing.start();
         let [connector, name] = listing.equal;
-        let rows =
-            self.database.query(sql, params![connector, name, at, id, listing.limit()]).await?;
+        let values = params![connector, name, at, id, listing.limit(), listing.organization];
+        let rows = self.database.query(sql, values).await?;
         rows.iter().map(read).collect()
     }
 
@@ -97,17 +107,15 @@ impl Store {
             json(&changed.config)?,
             json(&changed.sealed)?,
             changed.updated_at.as_micros(),
+            &changed.organization_id,
         ];
         self.one(Batch::new().then_expect(UPDATE, values, Expect::Rows(1))).await
     }
 
-    /// Deletes an integration at a revision; [`Error::EtagMismatch`] if somebody was faster.
-    pub(crate) async fn delete_integration(
-        &self,
-        id: &IntegrationId,
-        revision: i64,
-    ) -> Result<(), Error> {
-        let values = params![id.as_str(), revision];
+    /// Deletes an integration as it was read; [`Error::EtagMismatch`] if somebody was faster.
+    pub(crate) async fn delete_integration(&self, integration: &Integration) -> Result<(), Error> {
+        let Integration { organization_id, id, revision, .. } = integration;
+        let values = params![id.as_str(), *revision, organization_id];
         self.one(Batch::new().then_expect(DELETE, values, Expect::Rows(1))).await
     }
 
@@ -130,6 +138,7 @@ fn values(integration: &Integration) -> Result<lightning_store::Params, Error> {
         integration.revision,
         integration.created_at.as_micros(),
         integration.updated_at.as_micros(),
+        &integration.organization_id,
     ])
 }
 
@@ -141,6 +150,7 @@ fn read(row: &Row) -> Result<Integration, Error> {
     let parse = damaged::<serde_json::Error>("integration");
     let sealed: Sealed = serde_json::from_str(&row.text("credentials")?).map_err(&parse)?;
     Ok(Integration {
+        organization_id: row.text("organization_id")?,
         id: IntegrationId::parse(&row.text("id")?).map_err(damaged("integration"))?,
         name: row.text("name")?,
         connector: row.text("connector_type")?,

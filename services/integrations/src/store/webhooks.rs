@@ -3,7 +3,7 @@
 //! An event is inserted with its sender's id as key, so a repeated delivery changes nothing. Events that
 //! wait are found by state and time; handing one on is safe to repeat, so no row is locked for it.
 
-use lightning_mesh::clock::Timestamp;
+use lightning_mesh::{clock::Timestamp, identity::Caller};
 use lightning_store::{Batch, Expect, Once, Outcome, Row, params};
 
 use super::{Listing, Store, UnknownWord, damaged, time};
@@ -13,46 +13,54 @@ use crate::{
 };
 
 const INSERT: &str = "INSERT INTO webhooks
-    (id, name, signature_scheme, workflow_id, secret, owner, create_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    (id, name, signature_scheme, workflow_id, secret, owner, create_time, organization_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
-const GET: &str = "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time
-    FROM webhooks WHERE id = $1";
+const GET: &str = "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time,
+    organization_id FROM webhooks WHERE organization_id = $1 AND id = $2";
+
+// For a delivery from outside, which has no caller: the id and the signature are what it shows.
+const FIND: &str = "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time,
+    organization_id FROM webhooks WHERE id = $1";
 
 const LIST_NEWEST: &str =
-    "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time
+    "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time, organization_id
     FROM webhooks
-    WHERE (CAST($1 AS TEXT) IS NULL OR name = CAST($1 AS TEXT))
+    WHERE organization_id = $6 AND (CAST($1 AS TEXT) IS NULL OR name = CAST($1 AS TEXT))
       AND (CAST($2 AS TEXT) IS NULL OR workflow_id = CAST($2 AS TEXT))
       AND (create_time < $3 OR (create_time = $3 AND id < $4))
     ORDER BY create_time DESC, id DESC LIMIT $5";
 
 const LIST_OLDEST: &str =
-    "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time
+    "SELECT id, name, signature_scheme, workflow_id, secret, owner, create_time, organization_id
     FROM webhooks
-    WHERE (CAST($1 AS TEXT) IS NULL OR name = CAST($1 AS TEXT))
+    WHERE organization_id = $6 AND (CAST($1 AS TEXT) IS NULL OR name = CAST($1 AS TEXT))
       AND (CAST($2 AS TEXT) IS NULL OR workflow_id = CAST($2 AS TEXT))
       AND (create_time > $3 OR (create_time = $3 AND id > $4))
     ORDER BY create_time, id LIMIT $5";
 
-const DELETE: &str = "DELETE FROM webhooks WHERE id = $1";
+const DELETE: &str = "DELETE FROM webhooks WHERE organization_id = $2 AND id = $1";
 
-const DELETE_EVENTS: &str = "DELETE FROM webhook_events WHERE webhook_id = $1";
+const DELETE_EVENTS: &str =
+    "DELETE FROM webhook_events WHERE organization_id = $2 AND webhook_id = $1";
 
 // Only while its webhook exists: a deletion that was faster leaves no orphan behind.
 const INSERT_EVENT: &str = "INSERT INTO webhook_events
-    (webhook_id, id, status, content_type, body, attempts, due_time, create_time)
-    SELECT webhooks.id, $2, $3, $4, $5, 0, $6, $6 FROM webhooks WHERE webhooks.id = $1
+    (webhook_id, id, status, content_type, body, attempts, due_time, create_time, organization_id)
+    SELECT webhooks.id, $2, $3, $4, $5, 0, $6, $6, webhooks.organization_id FROM webhooks
+    WHERE webhooks.organization_id = $7 AND webhooks.id = $1
     ON CONFLICT (webhook_id, id) DO NOTHING";
 
 const LIST_EVENTS: &str =
-    "SELECT webhook_id, id, status, content_type, body, execution_id, error, attempts, create_time
+    "SELECT webhook_id, id, status, content_type, body, execution_id, error, attempts, create_time,
+        organization_id
     FROM webhook_events
-    WHERE webhook_id = $1 AND (create_time < $2 OR (create_time = $2 AND id < $3))
+    WHERE organization_id = $5 AND webhook_id = $1 AND (create_time < $2 OR (create_time = $2 AND id < $3))
     ORDER BY create_time DESC, id DESC LIMIT $4";
 
 const DUE_EVENTS: &str =
-    "SELECT webhook_id, id, status, content_type, body, execution_id, error, attempts, create_time
+    "SELECT webhook_id, id, status, content_type, body, execution_id, error, attempts, create_time,
+        organization_id
     FROM webhook_events WHERE status = 'pending' AND due_time <= $1 ORDER BY due_time LIMIT $2";
 
 const NEXT_DUE: &str =
@@ -60,15 +68,15 @@ const NEXT_DUE: &str =
 
 const DELIVERED: &str = "UPDATE webhook_events
     SET status = 'delivered', execution_id = $3, error = NULL, attempts = attempts + 1
-    WHERE webhook_id = $1 AND id = $2 AND status = 'pending'";
+    WHERE organization_id = $4 AND webhook_id = $1 AND id = $2 AND status = 'pending'";
 
 const FAILED: &str = "UPDATE webhook_events
     SET status = 'failed', error = $3, attempts = attempts + 1
-    WHERE webhook_id = $1 AND id = $2 AND status = 'pending'";
+    WHERE organization_id = $4 AND webhook_id = $1 AND id = $2 AND status = 'pending'";
 
 const LATER: &str = "UPDATE webhook_events
     SET error = $3, due_time = $4, attempts = attempts + 1
-    WHERE webhook_id = $1 AND id = $2 AND status = 'pending'";
+    WHERE organization_id = $5 AND webhook_id = $1 AND id = $2 AND status = 'pending'";
 
 impl Store {
     /// Writes a new webhook.
@@ -86,13 +94,26 @@ impl Store {
             &webhook.sealed,
             owner,
             webhook.created_at.as_micros(),
+            &webhook.owner.organization_id,
         ];
         self.write_once(once, Batch::new().then(INSERT, values), webhook.created_at).await
     }
 
     /// The webhook of an id.
-    pub(crate) async fn webhook(&self, id: &WebhookId) -> Result<Webhook, Error> {
-        match self.database.query_opt(GET, params![id.as_str()]).await? {
+    pub(crate) async fn webhook(
+        &self,
+        organization: &str,
+        id: &WebhookId,
+    ) -> Result<Webhook, Error> {
+        match self.database.query_opt(GET, params![organization, id.as_str()]).await? {
+            Some(row) => read(&row),
+            None => Err(Error::WebhookNotFound { id: id.to_string() }),
+        }
+    }
+
+    /// The webhook of an id, whosever it is: for what comes in from outside.
+    pub(crate) async fn webhook_of_anybody(&self, id: &WebhookId) -> Result<Webhook, Error> {
+        match self.database.query_opt(FIND, params![id.as_str()]).await? {
             Some(row) => read(&row),
             None => Err(Error::WebhookNotFound { id: id.to_string() }),
         }
@@ -103,16 +124,20 @@ impl Store {
         let sql = if listing.newest_first { LIST_NEWEST } else { LIST_OLDEST };
         let (at, id) = listing.start();
         let [name, workflow] = listing.equal;
-        let rows =
-            self.database.query(sql, params![name, workflow, at, id, listing.limit()]).await?;
+        let values = params![name, workflow, at, id, listing.limit(), listing.organization];
+        let rows = self.database.query(sql, values).await?;
         rows.iter().map(read).collect()
     }
 
     /// Deletes a webhook with its events.
-    pub(crate) async fn delete_webhook(&self, id: &WebhookId) -> Result<(), Error> {
+    pub(crate) async fn delete_webhook(
+        &self,
+        organization: &str,
+        id: &WebhookId,
+    ) -> Result<(), Error> {
         let batch = Batch::new()
-            .then_expect(DELETE, params![id.as_str()], Expect::Rows(1))
-            .then(DELETE_EVENTS, params![id.as_str()]);
+            .then_expect(DELETE, params![id.as_str(), organization], Expect::Rows(1))
+            .then(DELETE_EVENTS, params![id.as_str(), organization]);
         match self.database.write(batch).await {
             Ok(_) => Ok(()),
             Err(lightning_store::Error::Unexpected { .. }) => {
@@ -131,6 +156,7 @@ impl Store {
             &event.content_type,
             event.body.clone(),
             event.created_at.as_micros(),
+            &event.organization_id,
         ];
         Ok(self.database.execute(INSERT_EVENT, values).await?.changed > 0)
     }
@@ -142,7 +168,7 @@ impl Store {
         listing: &Listing<'_>,
     ) -> Result<Vec<Event>, Error> {
         let (at, id) = listing.start();
-        let values = params![webhook.as_str(), at, id, listing.limit()];
+        let values = params![webhook.as_str(), at, id, listing.limit(), listing.organization];
         self.database.query(LIST_EVENTS, values).await?.iter().map(read_event).collect()
     }
 
@@ -164,14 +190,15 @@ impl Store {
         event: &Event,
         execution_id: &str,
     ) -> Result<(), Error> {
-        let values = params![event.webhook_id.as_str(), &event.id, execution_id];
+        let (webhook, organization) = (event.webhook_id.as_str(), &event.organization_id);
+        let values = params![webhook, &event.id, execution_id, organization];
         self.database.execute(DELIVERED, values).await?;
         Ok(())
     }
 
     /// Notes that an event cannot be handed on.
     pub(crate) async fn event_failed(&self, event: &Event, why: &str) -> Result<(), Error> {
-        let values = params![event.webhook_id.as_str(), &event.id, why];
+        let values = params![event.webhook_id.as_str(), &event.id, why, &event.organization_id];
         self.database.execute(FAILED, values).await?;
         Ok(())
     }
@@ -183,7 +210,8 @@ impl Store {
         why: &str,
         due: Timestamp,
     ) -> Result<(), Error> {
-        let values = params![event.webhook_id.as_str(), &event.id, why, due.as_micros()];
+        let (webhook, organization) = (event.webhook_id.as_str(), &event.organization_id);
+        let values = params![webhook, &event.id, why, due.as_micros(), organization];
         self.database.execute(LATER, values).await?;
         Ok(())
     }
@@ -191,13 +219,15 @@ impl Store {
 
 fn read(row: &Row) -> Result<Webhook, Error> {
     let scheme = Scheme::parse(&row.text("signature_scheme")?);
+    let owner: Caller = serde_json::from_str(&row.text("owner")?).map_err(damaged("webhook"))?;
     Ok(Webhook {
         id: WebhookId::parse(&row.text("id")?).map_err(damaged("webhook"))?,
         name: row.text("name")?,
         scheme: scheme.ok_or(UnknownWord).map_err(damaged("webhook"))?,
         workflow_id: row.opt_text("workflow_id")?,
         sealed: row.text("secret")?,
-        owner: serde_json::from_str(&row.text("owner")?).map_err(damaged("webhook"))?,
+        // An owner who was kept before there were organisations has none.
+        owner: owner.member_of(row.text("organization_id")?),
         created_at: time(row, "create_time")?,
     })
 }
@@ -205,6 +235,7 @@ fn read(row: &Row) -> Result<Webhook, Error> {
 fn read_event(row: &Row) -> Result<Event, Error> {
     let status = EventStatus::parse(&row.text("status")?);
     Ok(Event {
+        organization_id: row.text("organization_id")?,
         id: row.text("id")?,
         webhook_id: WebhookId::parse(&row.text("webhook_id")?).map_err(damaged("event"))?,
         status: status.ok_or(UnknownWord).map_err(damaged("event"))?,

@@ -87,7 +87,7 @@ impl Deliverer {
     }
 
     async fn hand_on(&self, event: &Event) -> Result<(), Error> {
-        let webhook = match self.store.webhook(&event.webhook_id).await {
+        let webhook = match self.store.webhook(&event.organization_id, &event.webhook_id).await {
             // Deleted just now, and its events with it.
             Err(Error::WebhookNotFound { .. }) => return Ok(()),
             other => other?,
@@ -204,6 +204,7 @@ mod tests {
 
     fn event(id: &str, body: &[u8]) -> Event {
         Event {
+            organization_id: "default".to_owned(),
             id: id.to_owned(),
             webhook_id: WebhookId::parse("w").unwrap(),
             status: EventStatus::Pending,

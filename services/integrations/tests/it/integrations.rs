@@ -100,7 +100,7 @@ async fn a_repeated_creation_answers_the_same_and_another_one_is_refused() {
         Integration { credentials: Some(json::to_struct(json!({"token": "t-2"}))), ..rest() };
     let reused = client.create_integration(create("", "key-1", other)).await;
     refused(reused, Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED");
-    let mut somebody = mesh.integrations_as(Caller::new("user:b", "b", ["*"]));
+    let mut somebody = mesh.integrations_as(Caller::new("user:b", "b", ["*"]).member_of("default"));
     let theirs =
         somebody.create_integration(create("", "key-1", rest())).await.unwrap().into_inner();
     assert_ne!(theirs.id, first.id);
@@ -208,7 +208,8 @@ async fn the_sample_that_somebody_deleted_stays_deleted() {
 #[tokio::test]
 async fn permissions_decide_who_reads_writes_and_executes() {
     let mesh = Mesh::start(config(&[])).await;
-    let mut reader = mesh.integrations_as(Caller::new("user:r", "r", ["*.read"]));
+    let mut reader =
+        mesh.integrations_as(Caller::new("user:r", "r", ["*.read"]).member_of("default"));
     let get = GetIntegrationRequest { id: SAMPLE.to_owned() };
     assert!(reader.get_integration(get).await.is_ok());
     let status = reader.create_integration(create("", "", rest())).await.unwrap_err();
@@ -218,7 +219,8 @@ async fn permissions_decide_who_reads_writes_and_executes() {
         reader.test_integration(test.clone()).await.unwrap_err().code(),
         Code::PermissionDenied
     );
-    let mut runner = mesh.integrations_as(Caller::new("user:x", "x", ["integrations.execute"]));
+    let mut runner = mesh
+        .integrations_as(Caller::new("user:x", "x", ["integrations.execute"]).member_of("default"));
     assert!(runner.test_integration(test).await.unwrap().into_inner().ok);
 }
 

@@ -69,6 +69,10 @@ impl Mesh {
         Webhooks::new(self.harness.channel("integrations"))
     }
 
+    pub(crate) fn webhooks_as(&self, caller: Caller) -> Webhooks {
+        Webhooks::new(self.harness.channel_as("integrations", caller))
+    }
+
     /// Creates an integration and answers its id.
     pub(crate) async fn create(
         &self,

@@ -83,6 +83,7 @@ async fn an_event_starts_its_workflow_once_as_whoever_registered_it() {
     let workflows = Workflows::default();
     let mesh = mesh(&workflows).await;
     let owner = Caller::new("user:a", "a", ["integrations.write", "workflows.*"]);
+    let owner = owner.member_of("other");
     let mut client = Webhooks::new(mesh.harness.channel_as("integrations", owner));
     let webhook = client.register_webhook(registration("", "w")).await.unwrap().into_inner();
     assert!(webhook.secret.starts_with("whsec_"));
@@ -238,7 +239,7 @@ async fn a_webhook_needs_a_workflow_that_exists_and_may_be_started() {
     let mesh = mesh(&Workflows::default()).await;
     let absent = mesh.webhooks().register_webhook(registration("", "absent")).await;
     refused(absent, Code::FailedPrecondition, "WORKFLOW_NOT_FOUND");
-    let writer = Caller::new("user:w", "w", ["integrations.write"]);
+    let writer = Caller::new("user:w", "w", ["integrations.write"]).member_of("default");
     let mut client = Webhooks::new(mesh.harness.channel_as("integrations", writer));
     refused(
         client.register_webhook(registration("", "w")).await,

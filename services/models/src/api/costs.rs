@@ -13,9 +13,10 @@ impl CostService for Api {
         &self,
         request: Request<pb::GetCostsRequest>,
     ) -> Result<Response<pb::Costs>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let span = convert::span(&request, self.engine.clock.now())?;
-        let costs = self.store.costs(span.start, span.end, span.group_by).await?;
+        let costs = self.store.costs(caller.organization()?, span.start, span.end, span.group_by);
+        let costs = costs.await?;
         Ok(Response::new(costs.into()))
     }
 }

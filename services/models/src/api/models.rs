@@ -17,11 +17,11 @@ impl ModelService for Api {
         &self,
         request: Request<pb::GetModelRequest>,
     ) -> Result<Response<pb::Model>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         if request.id.is_empty() {
             return Err(Error::ModelNotFound { model: request.id }.into());
         }
-        let model = self.engine.registry.get(&request.id).await?;
+        let model = self.engine.registry.get(caller.organization()?, &request.id).await?;
         Ok(Response::new(pb::Model::from(&model)))
     }
 
@@ -29,7 +29,7 @@ impl ModelService for Api {
         &self,
         request: Request<pb::ListModelsRequest>,
     ) -> Result<Response<pb::ListModelsResponse>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let filter =
             Filter::parse(&request.filter, &["provider", "source"]).map_err(Fault::from)?;
         let page =
@@ -37,7 +37,8 @@ impl ModelService for Api {
         let page = page.map_err(Fault::from)?;
         let after = page.after_key().and_then(|key| key.first()).map_or("", String::as_str);
         let (provider, source) = (filter.get("provider"), filter.get("source"));
-        let mut models = self.engine.registry.list(after, provider, source, page.size()).await?;
+        let (organization, registry) = (caller.organization()?, &self.engine.registry);
+        let mut models = registry.list(organization, after, provider, source, page.size()).await?;
         let more = models.len() > page.size();
         models.truncate(page.size());
         let last = models.last().map_or("", |model| model.id.as_str());
@@ -62,7 +63,8 @@ impl ModelService for Api {
             fingerprint,
             reply: reply.encode_to_vec(),
         });
-        match self.engine.registry.register(&model, once, now).await? {
+        let organization = caller.organization()?;
+        match self.engine.registry.register(organization, &model, once, now).await? {
             Inserted::New => Ok(Response::new(reply)),
             Inserted::Replayed(reply) => {
                 let reply = pb::Model::decode(reply.as_slice());
@@ -77,8 +79,8 @@ impl ModelService for Api {
         &self,
         request: Request<pb::DeleteModelRequest>,
     ) -> Result<Response<()>, Status> {
-        let (_, request) = Caller::split(request)?;
-        self.engine.registry.delete(&request.id).await?;
+        let (caller, request) = Caller::split(request)?;
+        self.engine.registry.delete(caller.organization()?, &request.id).await?;
         Ok(Response::new(()))
     }
 }

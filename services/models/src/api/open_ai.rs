@@ -25,8 +25,11 @@ impl OpenAiService for Api {
         &self,
         request: Request<pb::ListOpenAiModelsRequest>,
     ) -> Result<Response<HttpBody>, Status> {
-        Caller::split(request)?;
-        let models = self.engine.registry.list("", None, None, open_ai::MAX_MODELS).await;
+        let (caller, _) = Caller::split(request)?;
+        let organization =
+            caller.organization().map_err(|fault| open_ai::refuse(Error::from(fault)))?;
+        let most = open_ai::MAX_MODELS;
+        let models = self.engine.registry.list(organization, "", None, None, most).await;
         let models = models.map_err(open_ai::refuse)?;
         Ok(Response::new(open_ai::models(&models)))
     }
@@ -35,14 +38,16 @@ impl OpenAiService for Api {
         &self,
         request: Request<pb::GetOpenAiModelRequest>,
     ) -> Result<Response<HttpBody>, Status> {
-        let (_, request) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
+        let organization =
+            caller.organization().map_err(|fault| open_ai::refuse(Error::from(fault)))?;
         if request.id.is_empty() {
             return Err(open_ai::refuse(Error::ModelNotFound { model: request.id }));
         }
         // A path of several segments keeps `%2F` as it is, which is how some SDKs write a slash;
         // ids hold no `%`.
         let id = request.id.replace("%2F", "/").replace("%2f", "/");
-        let model = self.engine.registry.get(&id).await.map_err(open_ai::refuse)?;
+        let model = self.engine.registry.get(organization, &id).await.map_err(open_ai::refuse)?;
         Ok(Response::new(open_ai::model(&model)))
     }
 

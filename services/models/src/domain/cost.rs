@@ -29,6 +29,8 @@ pub(crate) struct CallRecord {
     pub(crate) create_time: Timestamp,
     pub(crate) model: String,
     pub(crate) provider: String,
+    /// The organisation that it is charged to.
+    pub(crate) organization_id: String,
     /// Who asked: the subject of the caller.
     pub(crate) caller: String,
     pub(crate) kind: Kind,

@@ -12,7 +12,7 @@ use crate::rig::{Rig, ask, reason};
 async fn every_call_is_recorded_with_who_asked_and_what_it_cost() {
     let rig = Rig::start().await;
     for subject in ["user:ann", "user:ann", "user:bob"] {
-        let caller = Caller::new(subject, "somebody", ["models.infer"]);
+        let caller = Caller::new(subject, "somebody", ["models.infer"]).member_of("default");
         let mut client = InferenceServiceClient::new(rig.harness.channel_as("models", caller));
         client.infer(ask("priced", "hi")).await.expect("an answer");
     }

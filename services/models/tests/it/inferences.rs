@@ -141,7 +141,7 @@ async fn a_cut_structured_answer_is_refused() {
 #[tokio::test]
 async fn callers_need_the_permission() {
     let rig = Rig::start().await;
-    let viewer = Caller::new("user:v", "viewer", ["*.read"]);
+    let viewer = Caller::new("user:v", "viewer", ["*.read"]).member_of("default");
     let mut client = InferenceServiceClient::new(rig.harness.channel_as("models", viewer));
     let status = client.infer(ask("", "hi")).await.expect_err("a refusal");
     assert_eq!(status.code(), Code::PermissionDenied);

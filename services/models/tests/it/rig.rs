@@ -59,6 +59,14 @@ impl Rig {
         ModelServiceClient::new(self.harness.channel("models"))
     }
 
+    pub(crate) fn inferences_as(&self, caller: Caller) -> InferenceServiceClient<Channel> {
+        InferenceServiceClient::new(self.harness.channel_as("models", caller))
+    }
+
+    pub(crate) fn models_as(&self, caller: Caller) -> ModelServiceClient<Channel> {
+        ModelServiceClient::new(self.harness.channel_as("models", caller))
+    }
+
     pub(crate) fn costs_as(&self, caller: Caller) -> CostServiceClient<Channel> {
         CostServiceClient::new(self.harness.channel_as("models", caller))
     }

@@ -8,7 +8,8 @@ use crate::{Error, domain::ExecutionId};
 
 const INSERT: &str = "INSERT INTO callbacks (execution_id, attempts, due_time, organization_id)
     VALUES ($1, 0, $2, $3)";
-const DUE: &str = "SELECT organization_id, execution_id, attempts, due_time FROM callbacks WHERE due_time <= $1
+const DUE: &str =
+    "SELECT organization_id, execution_id, attempts, due_time FROM callbacks WHERE due_time <= $1
     ORDER BY due_time LIMIT $2";
 const NEXT: &str = "SELECT MIN(due_time) AS due_time FROM callbacks";
 const POSTPONE: &str = "UPDATE callbacks SET attempts = $1, due_time = $2 WHERE execution_id = $3";

@@ -40,8 +40,7 @@ const INSERT: &str = "INSERT INTO executions
     (id, workflow_id, workflow_version, status, input, callback_url, labels, subject, caller, create_time,
         organization_id)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-const MOVE: &str =
-    "UPDATE executions SET status = $1, start_time = $2
+const MOVE: &str = "UPDATE executions SET status = $1, start_time = $2
     WHERE organization_id = $4 AND id = $3 AND end_time IS NULL";
 const FINISH: &str =
     "UPDATE executions SET status = $1, start_time = $2, output = $3, problem = $4,
@@ -192,7 +191,8 @@ impl Store {
             None => {}
             Some(Progress::Moved { status, started_at }) => {
                 let started = started_at.map(Timestamp::as_micros);
-                batch = batch.then(MOVE, params![status.word(), started, id.as_str(), organization]);
+                batch =
+                    batch.then(MOVE, params![status.word(), started, id.as_str(), organization]);
             }
             Some(Progress::Ended { status, started_at, output, problem, ended_at, callback }) => {
                 let finish = params![

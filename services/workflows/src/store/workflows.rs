@@ -42,11 +42,7 @@ macro_rules! current {
 /// Selects versions.
 macro_rules! versions {
     ($tail:literal) => {
-        seen!(
-            "v.version, v.definition, v.source, v.hash, v.create_time AS version_time",
-            "",
-            $tail
-        )
+        seen!("v.version, v.definition, v.source, v.hash, v.create_time AS version_time", "", $tail)
     };
 }
 

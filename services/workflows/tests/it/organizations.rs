@@ -40,8 +40,7 @@ async fn a_workflow_does_not_exist_for_another_organization() {
     assert_eq!(refusal(workflows.update_workflow(request).await), gone);
     let request = pb::DeleteWorkflowRequest { id: id.clone(), ..Default::default() };
     assert_eq!(refusal(workflows.delete_workflow(request).await), gone);
-    let request =
-        pb::ListWorkflowVersionsRequest { workflow_id: id.clone(), ..Default::default() };
+    let request = pb::ListWorkflowVersionsRequest { workflow_id: id.clone(), ..Default::default() };
     assert_eq!(refusal(workflows.list_workflow_versions(request).await), gone);
     let mut executions = world.executions_as(admin("other"));
     let started = executions.execute_workflow(execute(&id, json!({}), true)).await;
@@ -138,7 +137,8 @@ async fn a_step_keeps_who_acts_for_whom() {
 async fn an_execution_from_before_there_were_organizations_goes_on_in_the_first() {
     let data = tempfile::tempdir().unwrap();
     let world = World::open(data.path(), lightning_workflows::Config::default()).await;
-    let workflow = world.define("- rest: {wait: {hours: 1}}\n- ask: {call: model, with: {prompt: p}}").await;
+    let workflow =
+        world.define("- rest: {wait: {hours: 1}}\n- ask: {call: model, with: {prompt: p}}").await;
     let id = world.begin(&workflow, json!({})).await;
     world.reaches(&id, pb::execution::Status::Waiting).await;
     world.harness.stop().await;

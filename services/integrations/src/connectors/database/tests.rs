@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::{domain::IntegrationId, egress::Guard};
+use crate::{
+    domain::{Address, IntegrationId},
+    egress::Guard,
+};
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -25,7 +28,7 @@ fn fixture() -> Fixture {
     let database = Database::new(&Config::default(), folder.path(), egress);
     let config = json!({"driver": "sqlite", "path": "databases/x.db", "timeout": "2s"});
     let access = Access {
-        id: IntegrationId::generate(),
+        address: Address { organization_id: "default".to_owned(), id: IntegrationId::generate() },
         revision: 1,
         config: config.as_object().unwrap().clone(),
         credentials: Map::new(),
