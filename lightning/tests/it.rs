@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
-#[path = "it/callers.rs"]
-mod callers;
 #[path = "it/support.rs"]
 mod support;
 
@@ -28,7 +26,5 @@ mod models;
 mod program;
 #[path = "it/scaled.rs"]
 mod scaled;
-#[path = "it/table.rs"]
-mod table;
 #[path = "it/workflows.rs"]
 mod workflows;

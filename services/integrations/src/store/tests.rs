@@ -10,7 +10,7 @@ const BEFORE: [&str; 3] = [
     "INSERT INTO webhooks (id, name, signature_scheme, secret, owner, create_time)
         VALUES ('w', 'W', 'standard', '', '{\"subject\":\"local\",\"name\":\"l\"}', 1)",
     "INSERT INTO webhook_events (webhook_id, id, status, content_type, body, attempts, due_time,
-        create_time) VALUES ('w', 'e', 'pending', '', '', 0, 1, 1)",
+        create_time) VALUES ('w', 'e', 'pending', '', x'', 0, 1, 1)",
 ];
 
 #[tokio::test]

@@ -111,8 +111,11 @@ async fn a_webhook_does_not_exist_for_another_organization() {
 async fn who_belongs_to_no_organization_is_refused() {
     let mesh = Mesh::start(Config::default()).await;
     let nobody = Caller::new("user:n", "nobody", ["*"]);
-    let listed = mesh.integrations_as(nobody.clone()).list_integrations(Default::default()).await;
+    let listed = mesh
+        .integrations_as(nobody.clone())
+        .list_integrations(pb::ListIntegrationsRequest::default())
+        .await;
     refused(listed, Code::PermissionDenied, "PERMISSION_DENIED");
-    let listed = mesh.webhooks_as(nobody).list_webhooks(Default::default()).await;
+    let listed = mesh.webhooks_as(nobody).list_webhooks(pb::ListWebhooksRequest::default()).await;
     refused(listed, Code::PermissionDenied, "PERMISSION_DENIED");
 }

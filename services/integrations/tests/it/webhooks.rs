@@ -67,9 +67,12 @@ async fn events(client: &mut Webhooks, webhook: &Webhook) -> Vec<WebhookEvent> {
 
 /// Waits until the only event has left the state pending.
 async fn settled(mesh: &Mesh, webhook: &Webhook) -> WebhookEvent {
-    let mut client = mesh.webhooks();
+    settled_as(&mut mesh.webhooks(), webhook).await
+}
+
+async fn settled_as(client: &mut Webhooks, webhook: &Webhook) -> WebhookEvent {
     loop {
-        let found = events(&mut client, webhook).await;
+        let found = events(client, webhook).await;
         if let Some(event) = found.into_iter().find(|event| event.status() != EventStatus::Pending)
         {
             return event;
@@ -83,7 +86,7 @@ async fn an_event_starts_its_workflow_once_as_whoever_registered_it() {
     let workflows = Workflows::default();
     let mesh = mesh(&workflows).await;
     let owner = Caller::new("user:a", "a", ["integrations.write", "workflows.*"]);
-    let owner = owner.member_of("other");
+    let owner = owner.member_of("default");
     let mut client = Webhooks::new(mesh.harness.channel_as("integrations", owner));
     let webhook = client.register_webhook(registration("", "w")).await.unwrap().into_inner();
     assert!(webhook.secret.starts_with("whsec_"));
@@ -108,6 +111,20 @@ async fn an_event_starts_its_workflow_once_as_whoever_registered_it() {
         (&json!("msg_1"), &json!({"n": 1}))
     );
     assert_eq!(events(&mut mesh.webhooks(), &webhook).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_acts_in_the_organization_of_its_webhook() {
+    let workflows = Workflows::default();
+    let mesh = mesh(&workflows).await;
+    let owner = Caller::new("user:a", "a", ["integrations.*", "workflows.*"]).member_of("other");
+    let mut client = mesh.webhooks_as(owner);
+    let webhook = client.register_webhook(registration("", "w")).await.unwrap().into_inner();
+    assert_eq!(send(&mesh, &webhook, "msg_1", b"{}").await.0, 202);
+    let event = settled_as(&mut client, &webhook).await;
+    assert_eq!(event.status(), EventStatus::Delivered);
+    let (caller, _) = &workflows.started()[0];
+    assert_eq!((caller.subject.as_str(), caller.organization_id.as_str()), ("user:a", "other"));
 }
 
 #[tokio::test]
