@@ -8,11 +8,13 @@ use tonic::{Response, metadata::MetadataValue};
 use crate::logic::Auth;
 
 mod access;
+mod accounts;
 mod api_keys;
 mod audit;
 mod auth;
 mod clients;
 mod decisions;
+mod factors;
 mod groups;
 mod organizations;
 mod policies;

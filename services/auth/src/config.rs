@@ -24,6 +24,11 @@ use crate::{
     secrets,
 };
 
+mod accounts;
+
+pub(crate) use accounts::is_loopback;
+pub use accounts::{Mail, Upstream};
+
 /// The `[auth]` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -74,6 +79,10 @@ pub struct Config {
     /// How many more may wait for their turn, up to 10,000; beyond that logins are refused with a
     /// moment to retry. Default 64.
     pub password_queue: usize,
+    /// How messages are sent. Default: they are not.
+    pub mail: Option<Mail>,
+    /// Other providers whose users may log in here, at most 20. Default none.
+    pub upstream: Vec<Upstream>,
     /// Applications that are declared here (`[[auth.clients]]`), at most 1,000. The API shows them and
     /// does not change them. Default none.
     pub clients: Vec<DeclaredClient>,
@@ -292,6 +301,8 @@ impl Default for Config {
             dynamic_client_unused: Duration::from_hours(24),
             refresh_grace: Duration::from_secs(10),
             audit_retention: Duration::from_hours(400 * 24),
+            mail: None,
+            upstream: Vec::new(),
         }
     }
 }
@@ -377,6 +388,18 @@ impl Config {
         }
         if self.password_queue > 10_000 {
             return wrong("password_queue", "must be at most 10,000");
+        }
+        if let Some(mail) = &self.mail {
+            mail.check()?;
+        }
+        if self.upstream.len() > 20 {
+            return wrong("upstream", "may name at most 20 providers");
+        }
+        for (at, one) in self.upstream.iter().enumerate() {
+            one.check()?;
+            if self.upstream[..at].iter().any(|other| other.name == one.name) {
+                return wrong("upstream", "names must differ");
+            }
         }
         Ok(())
     }

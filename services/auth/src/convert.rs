@@ -33,7 +33,10 @@ use crate::{
 pub(crate) mod audit;
 pub(crate) mod clients;
 pub(crate) mod directory;
+mod factors;
 pub(crate) mod policies;
+
+pub(crate) use factors::{account_change, factor};
 
 /// The orders of every list here, the default first.
 const ORDERS: [&str; 2] = ["create_time desc", "create_time"];
@@ -50,6 +53,13 @@ pub(crate) struct Update {
     pub(crate) id: String,
     pub(crate) etag: String,
     pub(crate) change: Change,
+}
+
+/// A login. Has no `Debug`: the code is a secret.
+pub(crate) struct Login {
+    pub(crate) name: String,
+    pub(crate) password: Secret,
+    pub(crate) code: String,
 }
 
 // === impl List ===
@@ -84,13 +94,14 @@ impl List {
     }
 }
 
-/// A login: name and password, neither of them empty.
-pub(crate) fn login(request: pb::LoginRequest) -> Result<(String, Secret), Error> {
+/// A login: name and password, neither of them empty, and perhaps the code of a second factor.
+pub(crate) fn login(request: pb::LoginRequest) -> Result<Login, Error> {
     let mut wrong = Violations::default();
     let name_fits = (1..=300).contains(&request.username.len());
     wrong.check(name_fits, "username", "must be a user name or an e-mail address");
     wrong.check(!request.password.is_empty(), "password", "must not be empty");
-    wrong.finish((request.username, Secret::new(request.password))).map_err(Error::user_invalid)
+    let (name, password) = (request.username, Secret::new(request.password));
+    wrong.finish(Login { name, password, code: request.otp }).map_err(Error::user_invalid)
 }
 
 /// A user who is to be, and the password.

@@ -11,6 +11,7 @@ pub(crate) mod codes;
 pub(crate) mod consents;
 pub(crate) mod devices;
 pub(crate) mod directory;
+pub(crate) mod factors;
 pub(crate) mod groups;
 pub(crate) mod jwks;
 pub(crate) mod keys;
@@ -23,12 +24,15 @@ pub(crate) mod requests;
 pub(crate) mod roles;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
+pub(crate) mod tickets;
+pub(crate) mod upstream;
 pub(crate) mod users;
 
 use lightning_mesh::typed_id;
 
 typed_id!(UserId, "A user's id.");
 typed_id!(SessionId, "A session's id.");
+typed_id!(FactorId, "A factor's id.");
 typed_id!(ApiKeyId, "An API key's id.");
 typed_id!(RoleId, "The id of a role that is not built in.");
 typed_id!(GroupId, "A group's id.");

@@ -54,7 +54,7 @@ pub enum Error {
     #[error("the user name or the password is wrong")]
     CredentialsInvalid,
     /// Too many failed logins.
-    #[error("too many failed logins with this name; try again in {} seconds", retry_after.as_secs().max(1))]
+    #[error("too many failed attempts; try again in {} seconds", retry_after.as_secs().max(1))]
     AccountLocked {
         /// When to try again.
         retry_after: Duration,
@@ -362,6 +362,46 @@ pub enum Error {
     /// Work beside the runtime broke off.
     #[error("work in the background was interrupted")]
     Interrupted,
+    /// The password is right, and a second factor is asked for.
+    #[error(
+        "this user has a second factor: send a code of the authenticator app, or a recovery code, as otp"
+    )]
+    SecondFactorRequired,
+    /// The change needs a fresh proof of who it is.
+    #[error("{0}")]
+    LoginTooOld(&'static str),
+    /// The caller has no such factor.
+    #[error("there is no factor with the id {id:?}")]
+    FactorNotFound {
+        /// The id.
+        id: String,
+    },
+    /// Something about a factor is wrong.
+    #[error("{}", first_of(.0))]
+    FactorInvalid(Vec<Violation>),
+    /// There are too many factors.
+    #[error("a user can have at most {most} factors; delete one first")]
+    TooManyFactors {
+        /// How many there can be.
+        most: usize,
+    },
+    /// A passkey, its answer or its ceremony is not good.
+    #[error("the passkey was not accepted, or took too long; begin again")]
+    PasskeyRefused,
+    /// The issuer has no name that passkeys could belong to.
+    #[error("passkeys need an issuer with a host name; this one is an IP address")]
+    PasskeysOff,
+    /// A link is not good.
+    #[error(
+        "the link is unknown, used, expired, or about an older state of the account; ask for a new one"
+    )]
+    LinkInvalid,
+    /// No message can be sent.
+    #[error("this service sends no messages; ask an administrator for a link to set the password")]
+    MailOff,
+    /// Another provider did not say who somebody is.
+    #[error("the login at the other provider did not succeed")]
+    UpstreamRefused,
     /// A row of the database does not read back.
     #[error("the database holds a {what} that does not read back")]
     Row {
@@ -580,6 +620,24 @@ impl From<Error> for Fault {
                     .with("policy_id", policy_id)
             }
             Error::QuestionInvalid(_) => Self::invalid(Reason::QuestionInvalid).message(text),
+            Error::SecondFactorRequired => {
+                Self::unauthenticated(Reason::SecondFactorRequired).message(text)
+            }
+            Error::LoginTooOld(_) => Self::precondition(Reason::LoginTooOld).message(text),
+            Error::FactorNotFound { id } => {
+                Self::not_found(Reason::FactorNotFound).message(text).with("factor_id", id)
+            }
+            Error::FactorInvalid(wrong) => {
+                fields(Self::invalid(Reason::FactorInvalid).message(text), wrong)
+            }
+            Error::TooManyFactors { .. } => {
+                Self::exhausted(MeshReason::LimitExceeded).message(text)
+            }
+            Error::PasskeyRefused => Self::unauthenticated(Reason::PasskeyRefused).message(text),
+            Error::UpstreamRefused => Self::unauthenticated(Reason::UpstreamRefused).message(text),
+            Error::PasskeysOff => Self::precondition(Reason::PasskeysOff).message(text),
+            Error::LinkInvalid => Self::invalid(Reason::LinkInvalid).message(text),
+            Error::MailOff => Self::precondition(Reason::MailOff).message(text),
             Error::RequestIdReused => Self::idempotency_key_reused(),
             Error::Store(source) => of_store(source),
             Error::Config { .. }

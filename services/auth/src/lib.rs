@@ -9,9 +9,10 @@ use std::{sync::Arc, time::Duration};
 
 use lightning_mesh::{Context, Service, clock::Clock, config::Secret};
 use lightning_proto::auth::v1::{
-    access_service_server::AccessServiceServer, api_key_service_server::ApiKeyServiceServer,
-    audit_service_server::AuditServiceServer, auth_service_server::AuthServiceServer,
-    client_service_server::ClientServiceServer, decision_service_server::DecisionServiceServer,
+    access_service_server::AccessServiceServer, account_service_server::AccountServiceServer,
+    api_key_service_server::ApiKeyServiceServer, audit_service_server::AuditServiceServer,
+    auth_service_server::AuthServiceServer, client_service_server::ClientServiceServer,
+    decision_service_server::DecisionServiceServer, factor_service_server::FactorServiceServer,
     group_service_server::GroupServiceServer,
     organization_service_server::OrganizationServiceServer,
     policy_service_server::PolicyServiceServer, principal_service_server::PrincipalServiceServer,
@@ -33,14 +34,17 @@ mod egress;
 mod error;
 mod lockout;
 mod logic;
+mod mail;
 mod oidc;
 mod pages;
+mod passkeys;
 mod passwords;
 mod secrets;
 mod signing;
 mod store;
+mod upstream;
 
-pub use config::{Config, DeclaredClient, DynamicRegistration, Registration};
+pub use config::{Config, DeclaredClient, DynamicRegistration, Mail, Registration, Upstream};
 pub use domain::{UserId, Violation, permissions::Role};
 pub use error::Error;
 pub use passwords::Weakness;
@@ -73,6 +77,7 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
     let api = Api { auth: auth.clone(), clock, shutdown, peers };
     Ok(Service::new("auth")
         .grpc(AccessServiceServer::new(api.clone()))
+        .grpc(AccountServiceServer::new(api.clone()))
         .grpc(ApiKeyServiceServer::new(api.clone()))
         .grpc(AuditServiceServer::new(api.clone()))
         .grpc(AuthServiceServer::new(api.clone()))
@@ -84,6 +89,7 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
         .grpc(ServiceAccountServiceServer::new(api.clone()))
         .grpc(DecisionServiceServer::new(api.clone()))
         .grpc(PolicyServiceServer::new(api.clone()))
+        .grpc(FactorServiceServer::new(api.clone()))
         .grpc(SessionServiceServer::new(api.clone()))
         .grpc(UserServiceServer::new(api))
         .http(oidc::PREFIX, http)
@@ -98,7 +104,7 @@ pub struct NewUser {
     pub username: String,
     /// The address; may be empty.
     pub email: String,
-    /// 12 to 256 characters, not on the block list.
+    /// 15 to 256 characters of any kind, hard to guess.
     pub password: Secret,
     /// The roles, by name; `viewer` if empty. The first user is admin, whatever stands here.
     pub roles: Vec<String>,

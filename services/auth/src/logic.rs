@@ -28,12 +28,16 @@ use crate::{
     contract,
     domain::{permissions, sessions::Lifetime, users::User},
     lockout::Lockout,
+    mail::Mailer,
+    passkeys::Passkeys,
     passwords::Passwords,
     secrets::Seal,
     signing::Signing,
     store::Store,
+    upstream::Upstreams,
 };
 
+pub(crate) mod accounts;
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod browser;
@@ -41,9 +45,11 @@ pub(crate) mod claims;
 pub(crate) mod client_auth;
 pub(crate) mod clients;
 pub(crate) mod consents;
+pub(crate) mod credentials;
 pub(crate) mod decisions;
 pub(crate) mod devices;
 pub(crate) mod directory;
+pub(crate) mod factors;
 pub(crate) mod grants;
 pub(crate) mod groups;
 pub(crate) mod hints;
@@ -51,6 +57,7 @@ pub(crate) mod introspection;
 pub(crate) mod keys;
 mod logouts;
 pub(crate) mod organizations;
+pub(crate) mod passkeys;
 pub(crate) mod policies;
 pub(crate) mod principals;
 pub(crate) mod registration;
@@ -59,6 +66,7 @@ pub(crate) mod roles;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod stopping;
+pub(crate) mod upstream;
 pub(crate) mod users;
 
 /// How often old rows are deleted.
@@ -72,6 +80,9 @@ pub(crate) struct Auth {
     passwords: Passwords,
     lockout: Lockout,
     signing: Arc<Signing>,
+    mailer: Option<Mailer>,
+    passkeys: Passkeys,
+    upstreams: Upstreams,
     seal: Seal,
     access: Access,
     /// The way to the agents service, which knows whose an agent is.
@@ -115,12 +126,18 @@ impl Auth {
         let lockout = Lockout::default();
         let clients = clients::Clients::new(&config)?;
         let proofs = ReplayCache::new();
+        let mailer = config.mail.as_ref().map(Mailer::open).transpose()?;
+        let passkeys = Passkeys::new(&config.issuer);
+        let upstreams = Upstreams::open(&config)?;
         Ok(Self {
             config,
             store,
             clock,
             passwords,
             lockout,
+            mailer,
+            passkeys,
+            upstreams,
             signing,
             seal,
             access,

@@ -19,11 +19,14 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use crate::{Error, logic::Auth, oidc::logout};
 
 pub(crate) mod account;
+mod ask;
 pub(crate) mod assets;
 pub(crate) mod browser;
 mod consent;
 mod device;
 pub(crate) mod login;
+mod security;
+mod upstream;
 
 /// The prefix of the pages, declared in the contract.
 pub(crate) const PREFIX: &str = "/account";
@@ -41,6 +44,18 @@ pub(crate) fn router(auth: Arc<Auth>) -> Router {
         .route("/account/device/decide", post(device::decide))
         .route("/account/login", get(login::page).post(login::submit))
         .route("/account/logout", post(logout::confirm))
+        .route("/account/passkeys/login", post(security::finish_login))
+        .route("/account/passkeys/login/begin", post(security::begin_login))
+        .route("/account/passkeys/register", post(security::finish_passkey))
+        .route("/account/passkeys/register/begin", post(security::begin_passkey))
+        .route("/account/password", get(ask::password).post(ask::password_given))
+        .route("/account/register", get(ask::register).post(ask::register_given))
+        .route("/account/reset", get(ask::reset).post(ask::reset_given))
+        .route("/account/second-factor", get(ask::second_factor).post(ask::second_factor_given))
+        .route("/account/security", get(security::page).post(security::submit))
+        .route("/account/upstream/{name}", get(upstream::begin).post(upstream::link))
+        .route("/account/upstream/{name}/callback", get(upstream::back))
+        .route("/account/verify", get(ask::verify).post(ask::verify_given))
         .route("/account/sessions", get(account::sessions).post(account::end_sessions))
         .with_state(auth)
 }
@@ -74,6 +89,13 @@ struct Message<'a> {
     text: &'a str,
     is_error: bool,
     link: Option<(&'a str, &'a str)>,
+}
+
+#[derive(Template)]
+#[template(path = "onward.html")]
+struct Onward<'a> {
+    chrome: &'a Chrome,
+    url: &'a str,
 }
 
 // === impl Chrome ===
@@ -190,6 +212,11 @@ pub(crate) fn failure(chrome: &Chrome, status: StatusCode, title: &str, text: &s
 pub(crate) fn notice(chrome: &Chrome, title: &str, text: &str) -> Response {
     let link = Some(("/account", "Go to your account"));
     render(&Message { chrome, title, text, is_error: false, link })
+}
+
+/// A page with a link that leads elsewhere.
+pub(crate) fn onward(chrome: &Chrome, url: &str) -> Response {
+    render(&Onward { chrome, url })
 }
 
 /// A page for an error of the service.

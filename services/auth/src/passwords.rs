@@ -1,9 +1,14 @@
 //! Passwords: which are good enough, and how they are hashed.
 //!
-//! The rules follow NIST SP 800-63B: length and a block list, no rules about kinds of characters, no
-//! expiry. Hashes are Argon2id with 19 MiB, two passes, one lane (OWASP's floor), as PHC strings.
-//! Hashing is made to be expensive, so it runs on a few threads with a bounded queue: a flood of logins
-//! is refused while everything else goes on.
+//! The rules follow NIST SP 800-63B-4: at least 15 characters, because a password can be all that guards
+//! an account (8 would do only for accounts that cannot lose their second factor, and ours can); a block
+//! list and an estimate of how many guesses it takes; no rules about kinds of characters, no expiry,
+//! nothing cut off. Every Unicode character counts as typed: normalising (NFKC) is left out, because two
+//! keyboards that type the same letter differently are rarer than a library that normalises differently
+//! after an update. Hashes are Argon2id with 19 MiB, two passes, one lane (OWASP's floor), as PHC
+//! strings; a weaker one of the past is replaced at the next login. Hashing is made to be expensive, so
+//! it runs on a few threads with a bounded queue: a flood of logins is refused while everything else
+//! goes on.
 
 use std::{
     collections::HashSet,
@@ -22,10 +27,12 @@ use tokio::sync::Semaphore;
 use crate::{Error, secrets};
 
 /// Lengths that are accepted, in characters.
-const LEAST: usize = 12;
+const LEAST: usize = 15;
 const MOST: usize = 256;
 /// Names shorter than this are not searched for in passwords: almost every text contains them.
 const SHORTEST_NAME: usize = 3;
+/// How many characters the estimate looks at: its work grows with the square and more.
+const ESTIMATED: usize = 64;
 /// Argon2id: memory in KiB, passes, lanes.
 const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 /// What an overloaded server asks for.
@@ -41,8 +48,8 @@ static BLOCKED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 /// Why a password is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Weakness {
-    /// Fewer than 12 characters.
-    #[error("must have at least 12 characters")]
+    /// Fewer than 15 characters.
+    #[error("must have at least 15 characters")]
     Short,
     /// More than 256 characters.
     #[error("must have at most 256 characters")]
@@ -53,6 +60,9 @@ pub enum Weakness {
     /// The same few characters over and over.
     #[error("repeats the same few characters")]
     Repetitive,
+    /// It takes too few guesses: dates, names, words and rows of keys.
+    #[error("is easy to guess; a few unrelated words make a better one")]
+    Guessable,
     /// It contains the user name or the address.
     #[error("must not contain the user name or the e-mail address")]
     ContainsName,
@@ -78,6 +88,11 @@ pub(crate) fn check(password: &str, username: &str, email: &str) -> Result<(), W
     }
     if is_common(&lower) {
         return Err(Weakness::Common);
+    }
+    // A good start makes the whole good, so the rest need not be looked at.
+    let start: String = password.chars().take(ESTIMATED).collect();
+    if zxcvbn::zxcvbn(&start, &[username, &mailbox]).score() < zxcvbn::Score::Three {
+        return Err(Weakness::Guessable);
     }
     Ok(())
 }
@@ -149,15 +164,19 @@ pub(crate) struct Passwords {
 
 impl Passwords {
     pub(crate) fn new(workers: usize, queue: usize) -> Self {
-        let salt = STANDARD_NO_PAD.encode(secrets::random::<16>());
-        let hash = STANDARD_NO_PAD.encode(secrets::random::<32>());
-        let (memory, passes, lanes) = COST;
-        let nobody = format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}");
         Self {
             places: Arc::new(Semaphore::new(workers + queue)),
             workers: Arc::new(Semaphore::new(workers)),
-            nobody: nobody.into(),
+            nobody: Self::unusable().into(),
         }
+    }
+
+    /// A PHC string that no password fits: its hash is random.
+    pub(crate) fn unusable() -> String {
+        let salt = STANDARD_NO_PAD.encode(secrets::random::<16>());
+        let hash = STANDARD_NO_PAD.encode(secrets::random::<32>());
+        let (memory, passes, lanes) = COST;
+        format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}")
     }
 
     /// The PHC string of a password.
@@ -171,6 +190,19 @@ impl Passwords {
         let phc = phc.unwrap_or(&self.nobody).to_owned();
         let password = password.clone();
         self.run(move || verify_now(&password, &phc)).await?
+    }
+
+    /// Whether a hash was made with less than today's cost, or differently.
+    pub(crate) fn is_outdated(phc: &str) -> bool {
+        let Ok(hash) = PasswordHash::new(phc) else {
+            return false;
+        };
+        let (memory, passes, lanes) = COST;
+        let value = |name| hash.params.get_decimal(name);
+        hash.algorithm != Algorithm::Argon2id.ident()
+            || value("m").is_none_or(|m| m < memory)
+            || value("t").is_none_or(|t| t < passes)
+            || value("p").is_none_or(|p| p < lanes)
     }
 
     async fn run<T: Send + 'static>(

@@ -21,6 +21,7 @@ mod codes;
 mod consents;
 mod devices;
 mod directory;
+mod factors;
 mod keys;
 mod logouts;
 mod policies;
@@ -29,6 +30,8 @@ mod revocations;
 mod schema;
 mod schema_browser;
 mod sessions;
+mod tickets;
+mod upstream;
 mod users;
 
 pub(crate) use access::Snapshot;
@@ -40,6 +43,7 @@ pub(crate) use directory::{
 pub(crate) use keys::KeyRow;
 pub(crate) use logouts::Notice;
 pub(crate) use requests::{Kind, Waiting};
+pub(crate) use tickets::Ends;
 pub(crate) use users::Changed;
 
 /// Which part of a list to read.
@@ -87,6 +91,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "keys_of_service_accounts", sql: api_keys::TABLE },
     Migration { version: 9, name: "audit", sql: audit::TABLES },
     Migration { version: 10, name: "policies", sql: policies::TABLES },
+    Migration { version: 11, name: "factors_and_tickets", sql: schema::ACCOUNTS },
 ];
 
 const BUMP: &str = "UPDATE access SET revision = revision + 1 WHERE id = 1";
@@ -113,7 +118,8 @@ impl Store {
             .then(revocations::FORGET, params![now.as_micros()])
             .then(browser_sessions::FORGET, params![yesterday])
             .then(devices::FORGET, params![yesterday])
-            .then(requests::FORGET, params![yesterday]);
+            .then(requests::FORGET, params![yesterday])
+            .then(tickets::FORGET, params![now.as_micros()]);
         self.0.write(batch).await?;
         self.0.forget_once(yesterday).await?;
         Ok(())

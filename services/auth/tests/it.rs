@@ -8,6 +8,9 @@ mod world;
 #[path = "it/access.rs"]
 mod access;
 #[cfg(test)]
+#[path = "it/accounts.rs"]
+mod accounts;
+#[cfg(test)]
 #[path = "it/api_keys.rs"]
 mod api_keys;
 #[cfg(test)]
@@ -36,6 +39,11 @@ mod devices;
 mod directory;
 #[path = "it/decisions.rs"]
 mod decisions;
+#[path = "it/credential_pages.rs"]
+mod credential_pages;
+#[cfg(test)]
+#[path = "it/factors.rs"]
+mod factors;
 #[cfg(test)]
 #[path = "it/directory.rs"]
 #[cfg(test)]
@@ -52,6 +60,11 @@ mod organizations;
 #[cfg(test)]
 #[path = "it/policies.rs"]
 mod policies;
+#[path = "it/messages.rs"]
+mod messages;
+#[cfg(test)]
+#[path = "it/passkeys.rs"]
+mod passkeys;
 #[cfg(test)]
 #[path = "it/registration.rs"]
 mod registration;
@@ -61,6 +74,8 @@ mod scaled;
 #[cfg(test)]
 #[path = "it/stopping.rs"]
 mod stopping;
+#[path = "it/upstream.rs"]
+mod upstream;
 #[cfg(test)]
 #[path = "it/tokens.rs"]
 mod tokens;

@@ -20,9 +20,10 @@ impl AuthService for Api {
         &self,
         request: Request<pb::LoginRequest>,
     ) -> Result<Response<pb::TokenResponse>, Status> {
-        let (_, request) = Caller::split(request)?;
-        let (name, password) = convert::login(request)?;
-        let tokens = self.auth.login(&name, &password).await?;
+        let (caller, request) = Caller::split(request)?;
+        let login = convert::login(request)?;
+        let tokens =
+            self.auth.login(&login.name, &login.password, &login.code, caller.address).await?;
         Ok(unkept(convert::tokens(tokens)))
     }
 

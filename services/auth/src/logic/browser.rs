@@ -25,10 +25,6 @@ const SEEN_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
 /// The scope that lets a grant outlive the browser session (OpenID Connect Core section 11).
 const OFFLINE: &str = "offline_access";
 
-/// A factor that a user can give beside the password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Factor {}
-
 /// What came of a factor.
 pub(crate) struct SignedIn {
     pub(crate) session: BrowserSession,
@@ -42,12 +38,6 @@ impl Auth {
             absolute: self.config.browser_session_lifetime,
             idle: self.config.browser_session_idle,
         }
-    }
-
-    /// The factors that a user has set up beside the password.
-    #[expect(clippy::unused_async, reason = "factors will be read from the database")]
-    pub(crate) async fn second_factors(&self, _user: &UserId) -> Result<Vec<Factor>, Error> {
-        Ok(Vec::new())
     }
 
     /// Who is signed in in the browser whose cookie holds this secret.
@@ -83,17 +73,26 @@ impl Auth {
         old_secret_hash: &str,
         origin: Origin,
     ) -> Result<SignedIn, Error> {
-        let user = match self.check_credentials(typed, password).await {
-            Ok(user) => user,
-            Err(error) => {
-                let event = Event::new("user.login", Outcome::Failure, "anonymous");
-                self.audit(&event.with("address", &origin.address).with("with", "password"));
-                return Err(error);
-            }
-        };
-        let needs_more = !self.second_factors(&user.id).await?.is_empty();
+        let known = self.check_password(typed, password, origin.address.parse().ok()).await?;
+        let needs_code = known.needs_code;
+        let user = if needs_code { known.half() } else { known.complete() };
         let how = Authentication::new(&["pwd"], self.clock.now());
-        self.login_completed(&user, how, needs_more, before, old_secret_hash, origin).await
+        self.login_completed(&user, how, needs_code, before, old_secret_hash, origin).await
+    }
+
+    /// Checks the code of somebody who gave the password on the page before.
+    pub(crate) async fn sign_in_with_code(
+        &self,
+        half: &BrowserSession,
+        code: &str,
+        old_secret_hash: &str,
+        origin: Origin,
+    ) -> Result<SignedIn, Error> {
+        let user = self.check_code(&half.user_id, code, origin.address.parse().ok()).await?;
+        let mut how = half.authentication.clone();
+        how.at = self.clock.now();
+        how.methods.extend(["otp", "mfa"].map(str::to_owned));
+        self.login_completed(&user, how, false, Some(half), old_secret_hash, origin).await
     }
 
     /// Makes the session of a user who proved who they are, or half of it. The cookie changes, and what

@@ -20,6 +20,7 @@ use crate::{
         clients::{Client, ClientAuth},
         jwks::{self, PublicKey},
     },
+    lockout::Axis,
     oidc::{
         error::{OauthError, OauthResult},
         form::Form,
@@ -51,10 +52,12 @@ impl Auth {
             Some(address) => format!("client {id} {address}"),
             None => format!("client {id}"),
         };
-        let attempt = self.clients.failures.begin(&name, now).map_err(|locked| OauthError {
-            status: http::StatusCode::TOO_MANY_REQUESTS,
-            retry_after: Some(locked.retry_after.as_secs().max(1)),
-            ..OauthError::invalid_client("too many failed attempts; try again later")
+        let attempt = self.clients.failures.begin(&[Axis::Name(&name)], now).map_err(|locked| {
+            OauthError {
+                status: http::StatusCode::TOO_MANY_REQUESTS,
+                retry_after: Some(locked.retry_after.as_secs().max(1)),
+                ..OauthError::invalid_client("too many failed attempts; try again later")
+            }
         })?;
         match self.proven(&id, &proof, now).await {
             Ok(client) => {

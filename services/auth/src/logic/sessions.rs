@@ -1,6 +1,6 @@
 //! Logging in and out.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{net::IpAddr, sync::atomic::Ordering, time::Duration};
 
 use lightning_mesh::{clock::Timestamp, config::Secret, identity::Caller};
 
@@ -19,9 +19,8 @@ use crate::{
         permissions,
         principals::{Authentication, Principal},
         sessions::{RefreshToken, Session, Terms},
-        users::{self, User},
+        users::User,
     },
-    passwords,
     signing::{AccessToken, IdToken},
     store::Slice,
 };
@@ -99,54 +98,40 @@ impl<'a> Minting<'a> {
 }
 
 impl Auth {
-    /// Logs a user in. Every way in which it fails looks and lasts the same, except the wait after many
-    /// failures, which unknown names have too.
-    pub(crate) async fn login(&self, typed: &str, password: &Secret) -> Result<Tokens, Error> {
-        let result = self.try_login(typed, password).await;
-        let counter = if result.is_ok() { &self.tally.logins } else { &self.tally.login_failures };
-        counter.fetch_add(1, Ordering::Relaxed);
-        result
-    }
-
-    async fn try_login(&self, typed: &str, password: &Secret) -> Result<Tokens, Error> {
-        let user = self.check_credentials(typed, password).await?;
-        self.begin_session(&user, self.clock.now()).await
-    }
-
-    /// Whose name and password these are.
-    pub(super) async fn check_credentials(
+    /// Logs a user in.
+    pub(crate) async fn login(
         &self,
         typed: &str,
         password: &Secret,
-    ) -> Result<User, Error> {
-        if !passwords::is_possible(password.expose()) {
-            return Err(Error::CredentialsInvalid);
-        }
-        let name = users::login_name(typed);
-        let attempt = self.lockout.begin(&name, self.clock.now())?;
-        let known = self.store.credentials(&name).await?;
-        let hash = known.as_ref().map(|known| known.password_hash.as_str());
-        let is_right = self.passwords.verify(password, hash).await?;
-        let now = self.clock.now();
-        match known.map(|known| known.user) {
-            Some(user) if is_right && self.may_act(&user) => {
-                attempt.succeeded();
-                Ok(user)
-            }
-            Some(_) | None => {
-                attempt.failed(now);
-                Err(Error::CredentialsInvalid)
-            }
-        }
+        code: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Tokens, Error> {
+        let result = self.try_login(typed, password, code, address).await;
+        self.count_login(result.is_ok());
+        result
     }
 
-    async fn begin_session(&self, user: &User, now: Timestamp) -> Result<Tokens, Error> {
-        let lifetime = self.lifetime();
-        let authentication = Authentication::new(&["pwd"], now);
+    pub(super) fn count_login(&self, succeeded: bool) {
+        let counter = if succeeded { &self.tally.logins } else { &self.tally.login_failures };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Begins the session of somebody who proved by these methods who they are.
+    pub(super) async fn begin_session(
+        &self,
+        user: &User,
+        methods: &[&str],
+        address: Option<IpAddr>,
+    ) -> Result<Tokens, Error> {
+        let (now, lifetime) = (self.clock.now(), self.lifetime());
+        let authentication = Authentication::new(methods, now);
         let terms = Terms { authentication, ..Terms::default() };
         let (session, token) =
             Session::begin(user.id.clone(), String::new(), Vec::new(), terms, lifetime, now);
         self.store.insert_session(&session).await?;
+        let event = Event::new("user.login", Outcome::Success, format!("user:{}", user.id));
+        let event = Event { organization_id: user.organization_id.clone(), address, ..event };
+        self.audit(&event.on("session", session.id.to_string()).with("amr", methods.join(" ")));
         tracing::info!(user_id = %user.id, session_id = %session.id, "user logged in");
         self.end_excess(&user.id, now).await?;
         self.mint(user, &session, Some(&token), &Minting::of(&session), now).await

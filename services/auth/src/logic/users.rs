@@ -1,5 +1,7 @@
 //! Registering, reading and changing users.
 
+use std::sync::Arc;
+
 use lightning_mesh::{
     clock::Clock,
     config::Secret,
@@ -49,7 +51,7 @@ pub(crate) struct Profile {
 impl Auth {
     /// Registers a user. The first one becomes admin.
     pub(crate) async fn register(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         draft: Draft,
         password: &Secret,
@@ -82,8 +84,9 @@ impl Auth {
         Err(Error::EtagMismatch)
     }
 
-    async fn registered(&self, caller: &Caller, user: User) -> Result<User, Error> {
+    async fn registered(self: &Arc<Self>, caller: &Caller, user: User) -> Result<User, Error> {
         self.access.changed().await;
+        self.welcome(&user);
         tracing::info!(user_id = %user.id, roles = ?user.roles, "user registered");
         let event = Event::by(caller, "user.created", Outcome::Success)
             .on("user", user.id.as_str())

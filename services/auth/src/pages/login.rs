@@ -53,6 +53,10 @@ struct Login<'a> {
     request: &'a str,
     next: &'a str,
     can_register: bool,
+    /// Other providers: names in addresses and on pages.
+    upstreams: Vec<(&'a str, &'a str)>,
+    /// What stands behind their addresses.
+    query: String,
 }
 
 #[derive(Template)]
@@ -238,10 +242,13 @@ fn show(
         request: &about.request,
         next: own_path(&about.next),
         can_register: auth.config().registration == crate::Registration::Open,
+        upstreams: auth.upstreams(),
+        query: with_about("", about),
     };
     let policy = waiting
         .map(|asked| Policy::leading_to(&asked.request.reply.redirect_uri))
         .unwrap_or_default();
+    let policy = Policy { scripts: true, ..policy };
     render_with(&page, StatusCode::OK, &policy)
 }
 

@@ -2,7 +2,7 @@
 
 use lightning_mesh::config::Secret;
 
-use super::{BLOCKED, Passwords, Weakness, check};
+use super::{BLOCKED, Passwords, Weakness, check, hash_now, verify_now};
 use crate::Error;
 
 #[test]
@@ -12,19 +12,19 @@ fn passwords_are_judged_by_length_block_list_and_name() {
     };
     judge("correct mule battery", Ok(()));
     judge("dies ist völlig in Ordnung", Ok(()));
-    judge("🐎🔋📎🐎🔋x🐌🧅🚲🪁🧊🪴", Ok(()));
-    judge("elevenchars", Err(Weakness::Short));
+    judge("🐎🔋📎🐎🔋x🐌🧅🚲🪁🧊🪴🫖🎻🪗🧭", Ok(()));
+    judge("fourteen chars", Err(Weakness::Short));
     judge("", Err(Weakness::Short));
     judge(&"long enough ".repeat(22), Err(Weakness::Long));
     judge(&"x".repeat(1_000_000), Err(Weakness::Long));
     judge("aaaaaaaaaaaaaaaa", Err(Weakness::Repetitive));
     judge("abcdeabcdeabcde", Err(Weakness::Repetitive));
-    judge("Password1234", Err(Weakness::Common));
-    judge("P@ssw0rd!!!!", Err(Weakness::Common));
-    judge("123456789012", Err(Weakness::Common));
-    judge("qwertyuiop[]", Err(Weakness::Common));
+    judge("!!!Password1234!!!", Err(Weakness::Common));
+    judge("!!!!P@ssw0rd!!!!", Err(Weakness::Common));
+    judge("123qwertyuiop[]123", Err(Weakness::Common));
     judge("passwordPassword", Err(Weakness::Common));
     judge("correcthorsebatterystaple", Err(Weakness::Common));
+    judge("jennifermichael", Err(Weakness::Guessable));
     judge("Ada's long secret", Err(Weakness::ContainsName));
     judge("countess of Lovelace", Err(Weakness::ContainsName));
 }
@@ -45,6 +45,40 @@ async fn a_hash_fits_its_password_alone_and_nobody_fits_none() {
     assert!(!passwords.verify(&wrong, Some(&hash)).await.unwrap());
     assert!(!passwords.verify(&right, None).await.unwrap());
     assert_ne!(passwords.hash(&right).await.unwrap(), hash);
+}
+
+#[test]
+fn length_is_not_cut_and_every_character_counts() {
+    let long = |last: &str| format!("{}{last}", "seven purple lanterns drift over 4 ".repeat(3));
+    let hash = hash_now(&Secret::new(long("a"))).unwrap();
+    assert!(verify_now(&Secret::new(long("a")), &hash).unwrap());
+    assert!(!verify_now(&Secret::new(long("b")), &hash).unwrap());
+    let nul = Secret::new("correct mule\0battery a");
+    let hash = hash_now(&nul).unwrap();
+    assert!(verify_now(&nul, &hash).unwrap());
+    assert!(!verify_now(&Secret::new("correct mule\0battery b"), &hash).unwrap());
+}
+
+#[test]
+fn a_weaker_hash_of_the_past_is_outdated() {
+    let check = |phc: &str, expected| assert_eq!(Passwords::is_outdated(phc), expected, "{phc}");
+    let rest = "$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    check(&format!("$argon2id$v=19$m=19456,t=2,p=1{rest}"), false);
+    check(&format!("$argon2id$v=19$m=65536,t=3,p=4{rest}"), false);
+    check(&format!("$argon2id$v=19$m=9216,t=4,p=1{rest}"), true);
+    check(&format!("$argon2id$v=19$m=19456,t=1,p=1{rest}"), true);
+    check(&format!("$argon2i$v=19$m=19456,t=2,p=1{rest}"), true);
+    check("nonsense", false);
+}
+
+#[test]
+fn judging_the_longest_password_is_cheap() {
+    let begun = std::time::Instant::now();
+    for seed in ["aB3$", "qwer", "1999", "🐎🔋📎x"] {
+        let long: String = seed.chars().cycle().take(250).chain("xyzzy!".chars()).collect();
+        let _ = check(&long, "ada", "");
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

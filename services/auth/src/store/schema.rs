@@ -131,3 +131,46 @@ CREATE TABLE revoked_tokens (
     expire_time BIGINT NOT NULL
 );
 CREATE INDEX revoked_tokens_expire_time ON revoked_tokens (expire_time);";
+/// Factors, recovery codes, tickets, proven addresses, and who people are elsewhere.
+pub(super) const ACCOUNTS: &str = "CREATE TABLE factors (
+    id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    data TEXT NOT NULL,
+    credential_id TEXT,
+    counter BIGINT NOT NULL,
+    confirm_time BIGINT,
+    create_time BIGINT NOT NULL,
+    last_use_time BIGINT
+);
+CREATE INDEX factors_user ON factors (user_id, create_time, id);
+CREATE UNIQUE INDEX factors_credential ON factors (credential_id);
+CREATE TABLE recovery_codes (
+    user_id TEXT NOT NULL REFERENCES users (id),
+    hash TEXT NOT NULL,
+    use_time BIGINT,
+    PRIMARY KEY (user_id, hash)
+);
+CREATE TABLE tickets (
+    hash TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    user_id TEXT REFERENCES users (id),
+    state TEXT NOT NULL,
+    expire_time BIGINT NOT NULL
+);
+CREATE INDEX tickets_user ON tickets (user_id, kind);
+CREATE INDEX tickets_expire_time ON tickets (expire_time);
+CREATE TABLE proven_emails (
+    user_id TEXT PRIMARY KEY REFERENCES users (id),
+    email_key TEXT NOT NULL,
+    create_time BIGINT NOT NULL
+);
+CREATE TABLE upstream_identities (
+    issuer TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    create_time BIGINT NOT NULL,
+    PRIMARY KEY (issuer, subject)
+);
+CREATE INDEX upstream_identities_user ON upstream_identities (user_id);";

@@ -76,7 +76,7 @@ pub(super) const ONLY_WITH_ANOTHER_ADMIN: &str =
             AND NOT EXISTS (SELECT 1 FROM stopped_subjects WHERE subject = 'user:' || users.id))
         OR NOT EXISTS (SELECT 1 FROM users WHERE id = $1 AND acting_admin = 1))";
 
-const INSERT: &str =
+pub(super) const INSERT: &str =
     "INSERT INTO users (id, username, email, email_key, display_name, roles, acting_admin,
         disabled, password_hash, revision, create_time, update_time, organization_id)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
@@ -202,7 +202,7 @@ impl Store {
     }
 }
 
-fn insert_params(user: &User, password_hash: &str) -> Params {
+pub(super) fn insert_params(user: &User, password_hash: &str) -> Params {
     params![
         user.id.as_str(),
         &user.username,
@@ -239,7 +239,7 @@ fn email_key(user: &User) -> Option<String> {
     (!user.email.is_empty()).then(|| users::email_key(&user.email))
 }
 
-fn conflict(error: StoreError) -> Error {
+pub(super) fn conflict(error: StoreError) -> Error {
     if let StoreError::Conflict { constraint, .. } = &error {
         let field = if constraint.contains("email_key") { "email" } else { "username" };
         return Error::UserExists { field };

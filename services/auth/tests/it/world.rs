@@ -20,6 +20,7 @@ pub(crate) struct World {
     pub(crate) harness: Harness,
     pub(crate) folder: TempDir,
     pub(crate) hand: ManualClock,
+    clock: Clock,
     http: reqwest::Client,
 }
 
@@ -55,11 +56,11 @@ impl World {
     pub(crate) async fn open(folder: TempDir, settings: &Settings, config: Config) -> Self {
         // Real time at first, so that nothing is odd about it; from there the test moves it.
         let (clock, hand) = Clock::manual(Clock::system().now());
-        let mut harness = Harness::builder(&["auth"]).clock(clock).access(None).start();
+        let mut harness = Harness::builder(&["auth"]).clock(clock.clone()).access(None).start();
         let context = harness.context("auth");
         let service = lightning_auth::open(config, settings, context.clone()).await.unwrap();
         harness.serve(service, &context).await.unwrap();
-        let world = Self { harness, folder, hand, http: reqwest::Client::new() };
+        let world = Self { harness, folder, hand, clock, http: reqwest::Client::new() };
         // The first state has to arrive before open mode is known.
         eventually(|| async {
             world.nobody().get("/.well-known/jwks.json").await.status == StatusCode::OK
@@ -79,6 +80,11 @@ impl World {
     pub(crate) fn advance(&self, by: Duration) -> Timestamp {
         self.hand.advance(by);
         Clock::system().now()
+    }
+
+    /// What the services take for the time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn nobody(&self) -> Person<'_> {
