@@ -31,16 +31,16 @@ mod clients;
 #[cfg(test)]
 #[path = "it/codes.rs"]
 mod codes;
+#[path = "it/credential_pages.rs"]
+mod credential_pages;
+#[path = "it/decisions.rs"]
+mod decisions;
 #[cfg(test)]
 #[path = "it/devices.rs"]
 mod devices;
 #[cfg(test)]
 #[path = "it/directory.rs"]
 mod directory;
-#[path = "it/decisions.rs"]
-mod decisions;
-#[path = "it/credential_pages.rs"]
-mod credential_pages;
 #[cfg(test)]
 #[path = "it/factors.rs"]
 mod factors;
@@ -49,22 +49,22 @@ mod factors;
 #[cfg(test)]
 #[path = "it/logins.rs"]
 mod logins;
+#[path = "it/logout.rs"]
+mod logout;
+#[path = "it/messages.rs"]
+mod messages;
 #[cfg(test)]
 #[path = "it/oauth.rs"]
 mod oauth;
-#[path = "it/logout.rs"]
-mod logout;
 #[cfg(test)]
 #[path = "it/organizations.rs"]
 mod organizations;
 #[cfg(test)]
-#[path = "it/policies.rs"]
-mod policies;
-#[path = "it/messages.rs"]
-mod messages;
-#[cfg(test)]
 #[path = "it/passkeys.rs"]
 mod passkeys;
+#[cfg(test)]
+#[path = "it/policies.rs"]
+mod policies;
 #[cfg(test)]
 #[path = "it/registration.rs"]
 mod registration;
@@ -74,11 +74,11 @@ mod scaled;
 #[cfg(test)]
 #[path = "it/stopping.rs"]
 mod stopping;
-#[path = "it/upstream.rs"]
-mod upstream;
 #[cfg(test)]
 #[path = "it/tokens.rs"]
 mod tokens;
+#[path = "it/upstream.rs"]
+mod upstream;
 #[cfg(test)]
 #[path = "it/users.rs"]
 mod users;

@@ -10,7 +10,12 @@ use crate::domain::{
 
 fn ada() -> User {
     let draft = Draft::try_new("ada", "", "", Vec::new()).unwrap();
-    draft.into_user(UserId::generate(), "default".to_owned(), Vec::new(), Timestamp::from_micros(0))
+    draft.into_user(
+        UserId::generate(),
+        "default".to_owned(),
+        Vec::<String>::new(),
+        Timestamp::from_micros(0),
+    )
 }
 
 #[test]

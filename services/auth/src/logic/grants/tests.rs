@@ -12,12 +12,14 @@ use lightning_mesh::{
     clock::{Clock, Timestamp},
     config::Secret,
     identity::Caller,
+    testing::Harness,
 };
 use lightning_store::{Database, Settings, params};
 
 use super::{Auth, Form};
 use crate::{
     Config, NewUser,
+    audit::Audit,
     domain::{
         UserId,
         codes::{Code, Demand, challenge_of},
@@ -38,6 +40,7 @@ struct World {
     store: Store,
     user: UserId,
     clock: Clock,
+    _harness: Harness,
 }
 
 async fn world(folder: &Path, settings: &Settings, config: Config) -> World {
@@ -48,10 +51,18 @@ async fn world(folder: &Path, settings: &Settings, config: Config) -> World {
         email: String::new(),
         password: Secret::new("correct mule battery"),
         roles: Vec::new(),
+        organization: None,
     };
     let user = users::create(&store, &clock, ada).await.unwrap();
-    let auth = Auth::open(config, store.clone(), clock.clone(), folder).await.unwrap();
-    World { auth: Arc::new(auth), store, user, clock }
+    // Nobody asks the agents service here.
+    let harness = Harness::new(&["auth"]);
+    let context = harness.context("auth");
+    let audit = Audit::open(store.clone(), clock.clone(), context.shutdown().clone());
+    let audit = audit.await.unwrap();
+    let agents = harness.channel("agents");
+    let auth = Auth::open(config, store.clone(), clock.clone(), folder, agents, audit);
+    let auth = Arc::new(auth.await.unwrap());
+    World { auth, store, user, clock, _harness: harness }
 }
 
 fn rounds() -> usize {
