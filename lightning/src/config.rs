@@ -81,7 +81,8 @@ impl Config {
         for word in ALL {
             listen.insert(word.as_str(), take_listen(&mut sections, word)?);
         }
-        let issuer_is_said = matches!(sections.get("auth"), Some(Value::Dict(_, auth)) if auth.contains_key("issuer"));
+        let said = |key: &str| matches!(sections.get("auth"), Some(Value::Dict(_, auth)) if auth.contains_key(key));
+        let (issuer_is_said, resources_are_said) = (said("issuer"), said("resources"));
         let mut config = Self {
             listen,
             mesh: section(&mut sections, "mesh")?,
@@ -111,6 +112,14 @@ impl Config {
             // The default issuer is where the auth service listens.
             let scheme = config.mesh.tls.mode.scheme();
             config.auth.issuer = format!("{scheme}://localhost:{port}");
+        }
+        if !resources_are_said {
+            // Tokens for one service name where it listens.
+            let scheme = config.mesh.tls.mode.scheme();
+            let known = config.listen.iter().filter(|(_, listen)| listen.port() != 0);
+            config.auth.resources = known
+                .map(|(word, listen)| lightning_auth::Config::resource(scheme, word, listen.port()))
+                .collect();
         }
         if let Some(data) = data {
             config.store.data_dir = data.to_owned();

@@ -33,6 +33,17 @@ fn the_issuer_follows_the_listener_unless_it_is_said() {
 }
 
 #[test]
+fn the_resources_follow_the_listeners_unless_they_are_said() {
+    let config = read("[agents]\nlisten = \"127.0.0.1:9001\"").unwrap();
+    assert_eq!(config.auth.resources["http://localhost:9001"], "agents");
+    assert_eq!(config.auth.resources["http://localhost:8051"], "monitoring");
+    assert_eq!(config.auth.resources.len(), 8);
+    let config = read("[auth.resources]\n\"https://api.example\" = \"gateway\"").unwrap();
+    assert_eq!(config.auth.resources.len(), 1);
+    assert_eq!(config.auth.resources["https://api.example"], "gateway");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     #[track_caller]
     fn check(toml: &str, expected: &str) {

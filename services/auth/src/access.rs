@@ -78,8 +78,15 @@ impl Access {
     }
 
     /// The revision of what is known.
+    /// Waits until something changed after `seen`; for tests and for whoever keeps what it derived.
     pub(crate) fn revision(&self) -> i64 {
         self.state.borrow().revision
+    }
+
+    /// Whether one of these subjects was stopped, as far as is known.
+    pub(crate) fn is_stopped(&self, subjects: &[String]) -> bool {
+        let state = self.state.borrow();
+        subjects.iter().any(|subject| state.stopped.contains(subject))
     }
 
     /// How many users there are, as far as is known.

@@ -22,6 +22,7 @@ mod principals;
 mod roles;
 mod service_accounts;
 mod sessions;
+mod signing_keys;
 mod users;
 
 /// All services of auth. Clones share everything.

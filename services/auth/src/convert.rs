@@ -16,13 +16,16 @@ use crate::{
         api_keys::{self as keys, ApiKey, KeyText, MAX_ADDRESSES, MAX_NAME},
         clients::{JWT_BEARER, OWN_CLIENT},
         codes::{Asked, Demand},
-        is_line, permissions,
+        is_line,
+        keys::{Algorithm, KeyState},
+        permissions,
         policies::PolicySet,
         sessions::Session,
         users::{Change, Draft, User},
     },
     logic::{
         api_keys::{self, Verified},
+        keys::ShownKey,
         sessions::Tokens,
         users::Profile,
     },
@@ -320,6 +323,31 @@ fn policy_set(set: &PolicySet) -> pb::PolicySet {
         organization_id: set.organization_id.clone(),
         version: set.version,
         text: set.text.clone(),
+    }
+}
+
+pub(crate) fn signing_key(key: ShownKey) -> pb::SigningKey {
+    let state = match key.state {
+        KeyState::Published => pb::SigningKeyState::Published,
+        KeyState::Active => pb::SigningKeyState::Active,
+        KeyState::Retired => pb::SigningKeyState::Retired,
+    };
+    pb::SigningKey {
+        kid: key.times.kid,
+        algorithm: key.times.algorithm.name().to_owned(),
+        state: state.into(),
+        create_time: Some(key.times.created_at.to_proto()),
+        active_time: Some(key.times.active_at.to_proto()),
+        expire_time: key.ends_at.map(Timestamp::to_proto),
+    }
+}
+
+/// The algorithms that a name stands for; both if it is empty.
+pub(crate) fn algorithms(name: &str) -> Result<Vec<Algorithm>, Error> {
+    match (name, Algorithm::parse(name)) {
+        ("", _) => Ok(Algorithm::ALL.to_vec()),
+        (_, Some(algorithm)) => Ok(vec![algorithm]),
+        (_, None) => Err(Error::AlgorithmUnknown),
     }
 }
 

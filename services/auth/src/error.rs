@@ -402,6 +402,12 @@ pub enum Error {
     /// Another provider did not say who somebody is.
     #[error("the login at the other provider did not succeed")]
     UpstreamRefused,
+    /// More tokens were revoked than services are told of.
+    #[error("too many single tokens are revoked just now; end the session, or try again")]
+    TooManyRevocations,
+    /// No signing key has this algorithm.
+    #[error("algorithm must be ES256 or RS256, or be left out for both")]
+    AlgorithmUnknown,
     /// A row of the database does not read back.
     #[error("the database holds a {what} that does not read back")]
     Row {
@@ -526,7 +532,7 @@ impl From<Error> for Fault {
             Error::ApiKeyInvalid(wrong) => {
                 fields(Self::invalid(Reason::ApiKeyInvalid).message(text), wrong)
             }
-            Error::TooManyApiKeys { .. } => {
+            Error::TooManyApiKeys { .. } | Error::TooManyRevocations => {
                 Self::exhausted(MeshReason::LimitExceeded).message(text)
             }
             Error::ClientNotFound { id } => {
@@ -638,6 +644,9 @@ impl From<Error> for Fault {
             Error::PasskeysOff => Self::precondition(Reason::PasskeysOff).message(text),
             Error::LinkInvalid => Self::invalid(Reason::LinkInvalid).message(text),
             Error::MailOff => Self::precondition(Reason::MailOff).message(text),
+            Error::AlgorithmUnknown => Self::invalid(Reason::AlgorithmUnknown)
+                .message(text.clone())
+                .field("algorithm", text),
             Error::RequestIdReused => Self::idempotency_key_reused(),
             Error::Store(source) => of_store(source),
             Error::Config { .. }

@@ -18,7 +18,8 @@ use lightning_proto::auth::v1::{
     policy_service_server::PolicyServiceServer, principal_service_server::PrincipalServiceServer,
     role_service_server::RoleServiceServer,
     service_account_service_server::ServiceAccountServiceServer,
-    session_service_server::SessionServiceServer, user_service_server::UserServiceServer,
+    session_service_server::SessionServiceServer,
+    signing_key_service_server::SigningKeyServiceServer, user_service_server::UserServiceServer,
 };
 use lightning_store::Settings;
 
@@ -91,6 +92,7 @@ pub async fn open(config: Config, store: &Settings, context: Context) -> Result<
         .grpc(PolicyServiceServer::new(api.clone()))
         .grpc(FactorServiceServer::new(api.clone()))
         .grpc(SessionServiceServer::new(api.clone()))
+        .grpc(SigningKeyServiceServer::new(api.clone()))
         .grpc(UserServiceServer::new(api))
         .http(oidc::PREFIX, http)
         .http(pages::PREFIX, pages)

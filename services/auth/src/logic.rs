@@ -164,10 +164,6 @@ impl Auth {
         &self.access
     }
 
-    pub(crate) fn signing(&self) -> &Signing {
-        &self.signing
-    }
-
     /// What `GET /api/v1/metrics` shows beside the figures of every service.
     pub(crate) fn figures(&self) -> Vec<(String, f64)> {
         // Counts far below 2^53 are exact as floating-point numbers.

@@ -17,12 +17,16 @@ use crate::logic::Auth;
 
 pub(crate) mod authorize;
 mod device;
+pub(crate) mod discovery;
 pub(crate) mod error;
 pub(crate) mod form;
+mod introspect;
 pub(crate) mod logout;
 mod par;
 mod register;
+mod revoke;
 mod token;
+mod userinfo;
 
 /// The prefix of these routes, declared in the contract.
 pub(crate) const PREFIX: &str = "/oauth";
@@ -40,6 +44,9 @@ pub(crate) fn router(auth: Arc<Auth>) -> Router {
             get(register::read).put(register::replace).delete(register::remove),
         )
         .route("/oauth/token", post(token::token))
+        .route("/oauth/introspect", post(introspect::introspect))
+        .route("/oauth/revoke", post(revoke::revoke))
+        .route("/oauth/userinfo", get(userinfo::get).post(userinfo::post))
         .with_state(auth)
 }
 

@@ -12,6 +12,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use lightning_mesh::clock::Timestamp;
+use moka::sync::Cache;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 
@@ -31,7 +32,9 @@ mod tokens;
 
 pub use error::KeyError;
 pub(crate) use material::{Kind, Material};
-pub(crate) use tokens::{AUDIENCE, AccessClaims, AccessToken, IdHint, IdToken, LogoutToken};
+pub(crate) use tokens::{
+    AUDIENCE, AccessClaims, AccessToken, Actor, Confirmation, IdHint, IdToken, LogoutToken,
+};
 
 use self::tokens::{Audiences, Bound, Claims, IdClaims, LogoutClaims, act};
 
@@ -41,6 +44,9 @@ const ID_TOKEN_TTL: Duration = Duration::from_mins(5);
 const LOGOUT_TOKEN_TTL: Duration = Duration::from_mins(2);
 /// What a logout token is about.
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+/// How many access tokens that were read are remembered, and for how long.
+const READ_ENTRIES: u64 = 10_000;
+const READ_TIME: Duration = Duration::from_secs(30);
 /// The longest token of ours that is looked at, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
@@ -50,6 +56,15 @@ pub(crate) struct Signing {
     ttl: Duration,
     schedule: Schedule,
     ring: RwLock<Arc<Ring>>,
+    /// Access tokens that were read, under their hashes: their signatures are not checked again.
+    read: Cache<[u8; 32], Read>,
+}
+
+/// An access token that was read, and the key that had signed it.
+#[derive(Clone)]
+struct Read {
+    kid: Arc<str>,
+    claims: Arc<AccessClaims>,
 }
 
 /// The keys as the database has them.
@@ -74,7 +89,8 @@ struct Header {
 impl Signing {
     /// Signs nothing until [`Self::replace`] gave it keys.
     pub(crate) fn new(issuer: &str, ttl: Duration, schedule: Schedule) -> Self {
-        Self { issuer: issuer.to_owned(), ttl, schedule, ring: RwLock::default() }
+        let read = Cache::builder().max_capacity(READ_ENTRIES).time_to_live(READ_TIME).build();
+        Self { issuer: issuer.to_owned(), ttl, schedule, ring: RwLock::default(), read }
     }
 
     /// The keys from now on. Those that were known before need not be opened again: see [`Self::known`].
@@ -144,6 +160,11 @@ impl Signing {
         }
         text.push_str("]}");
         text
+    }
+
+    /// What stands for these keys: changes when they do.
+    pub(crate) fn etag(jwks: &str) -> String {
+        format!("\"{}\"", half_hash(jwks))
     }
 
     /// How long an access token lives.
@@ -230,20 +251,40 @@ impl Signing {
     }
 
     /// Reads an access token of ours that has not expired. Whether it was revoked is another question.
-    pub(crate) fn read_access_token(&self, token: &str, now: Timestamp) -> Option<AccessClaims> {
-        let claims: AccessClaims = self.read(Kind::Access, token, now)?;
-        let seconds = now.as_seconds();
-        (claims.iss == self.issuer && claims.nbf <= seconds && seconds < claims.exp)
-            .then_some(claims)
+    pub(crate) fn read_access_token(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Option<Arc<AccessClaims>> {
+        let name = secrets::sha256(token.as_bytes());
+        let read = match self.read.get(&name) {
+            Some(read) => read,
+            None => {
+                let (key, claims) = self.read(Kind::Access, token, now)?;
+                let read = Read { kid: key.kid.as_str().into(), claims: Arc::new(claims) };
+                self.read.insert(name, read.clone());
+                read
+            }
+        };
+        // What depends on the time is asked each time.
+        self.verifier(&read.kid, now)?;
+        let (claims, seconds) = (read.claims, now.as_seconds());
+        let is_now = claims.nbf <= seconds && seconds < claims.exp;
+        (claims.iss == self.issuer && is_now).then_some(claims)
     }
 
     /// Reads an ID token of ours that came as a hint, which may have expired as long as its key verifies.
     pub(crate) fn read_id_hint(&self, token: &str, now: Timestamp) -> Option<IdHint> {
-        let hint: IdHint = self.read(Kind::Id, token, now)?;
+        let (_, hint): (_, IdHint) = self.read(Kind::Id, token, now)?;
         (hint.iss == self.issuer).then_some(hint)
     }
 
-    fn read<T: DeserializeOwned>(&self, kind: Kind, token: &str, now: Timestamp) -> Option<T> {
+    fn read<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        token: &str,
+        now: Timestamp,
+    ) -> Option<(Arc<Material>, T)> {
         if token.len() > MAX_TOKEN {
             return None;
         }
@@ -256,7 +297,8 @@ impl Signing {
         if !key.signed(message.as_bytes(), &signature) {
             return None;
         }
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+        let claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+        Some((key, claims))
     }
 
     /// The key that signs at `now`.

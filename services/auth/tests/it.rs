@@ -65,6 +65,8 @@ mod passkeys;
 #[cfg(test)]
 #[path = "it/policies.rs"]
 mod policies;
+#[path = "it/provider.rs"]
+mod provider;
 #[cfg(test)]
 #[path = "it/registration.rs"]
 mod registration;

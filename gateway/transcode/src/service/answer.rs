@@ -98,7 +98,11 @@ fn unary(
     message: Bytes,
 ) -> Result<Response<Body>, Refusal> {
     let http = success(route, metadata);
-    let etag = route.plan.answer_etag.as_ref().and_then(|field| etag(&message, field.number()));
+    let etag = match &route.plan.answer_etag {
+        Some(field) => etag(&message, field.number()),
+        // A body that is the service's own has its etag beside it.
+        None => metadata.get(header::ETAG).filter(|_| route.plan.raw_out).cloned(),
+    };
     let mut response = if http == StatusCode::NO_CONTENT {
         let mut response = Response::new(empty());
         *response.status_mut() = http;

@@ -5,11 +5,12 @@ use lightning_proto::{
     auth::v1::{self as pb, auth_service_server::AuthService},
     google::api::HttpBody,
 };
-use serde_json::json;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{Api, cached, unkept};
-use crate::{Error, contract, convert, domain::clients::AUTHORIZATION_CODE};
+use crate::{
+    Error, convert, domain::clients::AUTHORIZATION_CODE, oidc::discovery, signing::Signing,
+};
 
 /// How long the metadata may be kept.
 const PUBLIC: &str = "public, max-age=300";
@@ -102,10 +103,12 @@ impl AuthService for Api {
 
     async fn get_jwks(&self, _: Request<pb::GetJwksRequest>) -> Result<Response<HttpBody>, Status> {
         let (keys, max_age) = self.auth.published_keys();
+        let etag = MetadataValue::try_from(Signing::etag(&keys)).expect("a hash is ASCII");
         let mut response = Response::new(body("application/jwk-set+json", keys));
         let cache = MetadataValue::try_from(format!("public, max-age={}", max_age.as_secs()));
         let cache = cache.expect("digits are ASCII");
         response.metadata_mut().insert("cache-control", cache);
+        response.metadata_mut().insert("etag", etag);
         Ok(response)
     }
 
@@ -113,7 +116,7 @@ impl AuthService for Api {
         &self,
         _: Request<pb::GetServerMetadataRequest>,
     ) -> Result<Response<HttpBody>, Status> {
-        let metadata = server_metadata(&self.auth.config().issuer);
+        let metadata = discovery::metadata(&self.auth.config().issuer);
         Ok(cached(body("application/json", metadata.to_string()), PUBLIC))
     }
 }
@@ -124,21 +127,4 @@ fn body(content_type: &str, text: String) -> HttpBody {
         data: text.into_bytes().into(),
         ..HttpBody::default()
     }
-}
-
-/// Only what is served: no ID tokens, so nothing about them.
-fn server_metadata(issuer: &str) -> serde_json::Value {
-    json!({
-        "issuer": issuer,
-        "authorization_endpoint": format!("{issuer}/api/v1/auth/authorize"),
-        "token_endpoint": format!("{issuer}/api/v1/auth/token"),
-        "userinfo_endpoint": format!("{issuer}/api/v1/auth/userinfo"),
-        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "scopes_supported": contract::permissions(),
-        "response_types_supported": ["code"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
-        "code_challenge_methods_supported": ["S256"],
-        "token_endpoint_auth_methods_supported": ["none"],
-        "authorization_response_iss_parameter_supported": true,
-    })
 }

@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use lightning_mesh::clock::Timestamp;
 use uuid::Uuid;
 
-use super::{SessionId, UserId, principals::Authentication};
+use super::{SessionId, UserId, clients::OWN_CLIENT, principals::Authentication};
 use crate::secrets;
 
 /// What a refresh token begins with, so that scanners for leaked secrets find it.
@@ -155,6 +155,11 @@ impl Session {
             ..self.clone()
         };
         Some((session, next))
+    }
+
+    /// The application that it belongs to.
+    pub(crate) fn application(&self) -> &str {
+        if self.client_id.is_empty() { OWN_CLIENT } else { &self.client_id }
     }
 
     /// Whether it has neither ended nor expired.

@@ -2,8 +2,8 @@
 //! (OpenID Connect Core sections 5.1, 5.4 and 5.5).
 //!
 //! A claim that we do not have is left out, also when it is called essential: that says how much the
-//! client would like it, not that the login fails. The exception is `acr`, which the authorization
-//! endpoint looks at before anybody logs in; `Requested` tells it what is asked for.
+//! client would like it, not that the login fails. What `acr` asks for is the
+//! authorization endpoint's business.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::domain::{principals::Principal, users::User};
-
-/// The scopes that stand for claims or for behaviour, and for no permission.
-pub(crate) const SCOPES: [&str; 6] =
-    ["openid", "profile", "email", "groups", "organization", "offline_access"];
 
 /// The claims that we may give, for the metadata.
 pub(crate) const CLAIMS: [&str; 19] = [
@@ -77,8 +73,13 @@ impl Wish {
 impl Requested {
     /// Reads the parameter; what is wrong with it otherwise.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
-        let read: Self = serde_json::from_str(text)
-            .map_err(|_| "claims must be a JSON object with id_token and userinfo")?;
+        const WRONG: &str = "claims must be a JSON object with id_token and userinfo";
+        // Without this, a list would be read as the values of the members in order.
+        let read: Value = serde_json::from_str(text).map_err(|_| WRONG)?;
+        if !read.is_object() {
+            return Err(WRONG);
+        }
+        let read: Self = serde_json::from_value(read).map_err(|_| WRONG)?;
         if read.id_token.len() > MAX_CLAIMS || read.userinfo.len() > MAX_CLAIMS {
             return Err("claims names more than 100 claims");
         }
@@ -89,23 +90,6 @@ impl Requested {
     pub(crate) fn kept(text: Option<&str>) -> Self {
         text.and_then(|text| Self::parse(text).ok()).unwrap_or_default()
     }
-
-    /// The classes of authentication that are asked for (`acr`), and whether one of them is a must.
-    pub(crate) fn acr(&self) -> (Vec<String>, bool) {
-        let Some(Some(wish)) = self.id_token.get("acr") else {
-            return (Vec::new(), false);
-        };
-        let named = wish.value.iter().chain(wish.values.iter().flatten());
-        let classes = named.filter_map(|value| value.as_str().map(str::to_owned)).collect();
-        (classes, wish.essential)
-    }
-
-    /// The user that must be the one who logs in (section 5.5.1), if one is named.
-    pub(crate) fn sub(&self) -> Option<&str> {
-        [&self.id_token, &self.userinfo]
-            .into_iter()
-            .find_map(|part| part.get("sub")?.as_ref()?.value.as_ref()?.as_str())
-    }
 }
 
 /// The claims for these scopes and wishes. `sub` and whatever describes the token itself are not among
@@ -115,10 +99,11 @@ pub(crate) fn claims_for(
     principal: &Principal,
     scopes: &[String],
     requested: &BTreeMap<String, Option<Wish>>,
+    email_is_proven: bool,
 ) -> Map<String, Value> {
     let has = |scope: &str| scopes.iter().any(|held| held == scope);
     let mut claims = Map::new();
-    for (name, scope, value) in known(user, principal) {
+    for (name, scope, value) in known(user, principal, email_is_proven) {
         let is_wished = requested
             .get(name)
             .is_some_and(|wish| wish.as_ref().is_none_or(|wish| wish.fits(&value)));
@@ -130,7 +115,11 @@ pub(crate) fn claims_for(
 }
 
 /// All that is known of a user: the claim, the scope that stands for it, the value.
-fn known(user: &User, principal: &Principal) -> Vec<(&'static str, &'static str, Value)> {
+fn known(
+    user: &User,
+    principal: &Principal,
+    email_is_proven: bool,
+) -> Vec<(&'static str, &'static str, Value)> {
     let mut known = vec![
         ("name", "profile", json!(user.name())),
         ("preferred_username", "profile", json!(user.username)),
@@ -140,7 +129,7 @@ fn known(user: &User, principal: &Principal) -> Vec<(&'static str, &'static str,
     ];
     if !user.email.is_empty() {
         known.push(("email", "email", json!(user.email)));
-        known.push(("email_verified", "email", json!(false)));
+        known.push(("email_verified", "email", json!(email_is_proven)));
     }
     known
 }

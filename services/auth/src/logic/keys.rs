@@ -246,4 +246,4 @@ fn operator(caller: &Caller, permission: &str) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

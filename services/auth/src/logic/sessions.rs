@@ -193,7 +193,7 @@ impl Auth {
                 // A refresh repeats no nonce (OpenID Connect Core section 12.2).
                 nonce: session.terms.nonce.as_deref().filter(|_| session.generation == 0),
             };
-            self.id_token(&parts, now)?
+            self.id_token(&parts, now).await?
         } else {
             String::new()
         };
@@ -208,10 +208,11 @@ impl Auth {
     }
 
     /// The ID token that comes with an access token.
-    fn id_token(&self, parts: &IdParts<'_>, now: Timestamp) -> Result<String, Error> {
+    async fn id_token(&self, parts: &IdParts<'_>, now: Timestamp) -> Result<String, Error> {
         let IdParts { user, principal, session, client, scopes, access_token, nonce } = *parts;
         let requested = Requested::kept(session.terms.claims.as_deref());
-        let claims = claims_for(user, principal, scopes, &requested.id_token);
+        let is_proven = self.is_email_proven(&user.id).await?;
+        let claims = claims_for(user, principal, scopes, &requested.id_token, is_proven);
         let token = IdToken {
             subject: &principal.subject.sub(),
             client_id: &client.id,

@@ -65,7 +65,7 @@ async fn keys_and_metadata_are_published() {
     for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"] {
         let metadata = world.nobody().get(path).await.body;
         assert_eq!(metadata["issuer"], "http://localhost:8006");
-        assert_eq!(metadata["code_challenge_methods_supported"], json!(["S256"]));
+        assert_eq!(metadata["subject_types_supported"], json!(["public"]));
     }
 }
 

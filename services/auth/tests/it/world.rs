@@ -1,6 +1,6 @@
 //! A mesh with nothing but auth in it, and people who call it.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io::Write as _, os::unix::fs::OpenOptionsExt as _, time::Duration};
 
 use lightning_auth::Config;
 use lightning_mesh::{
@@ -53,7 +53,15 @@ impl World {
         Self::open(folder, &settings, config).await
     }
 
-    pub(crate) async fn open(folder: TempDir, settings: &Settings, config: Config) -> Self {
+    pub(crate) async fn open(folder: TempDir, settings: &Settings, mut config: Config) -> Self {
+        // Beside the database, so that a world that is opened again reads its keys.
+        let seal = folder.path().join("seal.key");
+        if !seal.is_file() {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.write(true).create(true).mode(0o600).open(&seal).unwrap();
+            file.write_all(lightning_mesh::id::generate()[..32].as_bytes()).unwrap();
+        }
+        config.sealing_key_file.get_or_insert(seal);
         // Real time at first, so that nothing is odd about it; from there the test moves it.
         let (clock, hand) = Clock::manual(Clock::system().now());
         let mut harness = Harness::builder(&["auth"]).clock(clock.clone()).access(None).start();

@@ -128,7 +128,7 @@ impl Auth {
                 return Err(refused());
             }
         }
-        Ok(given)
+        Ok((*given).clone())
     }
 
     /// Whom a token speaks for, as they are now, and what they may do with it.
