@@ -57,7 +57,10 @@ async fn clients_are_made_read_changed_and_deleted() {
 async fn nobody_gives_a_client_more_than_they_hold() {
     let world = World::new().await;
     let (ada, _) = world.admin().await;
-    world.user(&ada, "dev", "developer").await;
+    let role = json!({"name": "registrar", "permissions": ["clients.*", "agents.read"]});
+    let role = ada.post("/api/v1/roles", role).await;
+    assert_eq!(role.status, 201, "{role:?}");
+    world.user(&ada, "dev", "registrar").await;
     let (dev, _) = world.login("dev").await;
     let client = |scope: &str| json!({"name": "x", "grant_types": ["client_credentials"], "scopes": [scope]});
     dev.post("/api/v1/clients", client("auth.write")).await.refused(400, "SCOPE_INVALID");

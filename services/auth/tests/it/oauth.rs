@@ -102,7 +102,7 @@ impl Signer {
         audience: &str,
         id: &str,
     ) -> String {
-        let now = world.now();
+        let now = world.seconds();
         let claims = json!({"iss": client, "sub": client, "aud": audience, "exp": now + 60,
             "iat": now, "jti": id});
         self.sign(&json!({"alg": "ES256"}), &claims)
@@ -112,14 +112,14 @@ impl Signer {
     pub(crate) fn proof(&self, world: &World, id: &str) -> String {
         let header = json!({"alg": "ES256", "typ": "dpop+jwt", "jwk": self.jwk()});
         let url = format!("{ISSUER}/oauth/token");
-        let claims = json!({"htm": "POST", "htu": url, "iat": world.now(), "jti": id});
+        let claims = json!({"htm": "POST", "htu": url, "iat": world.seconds(), "jti": id});
         self.sign(&header, &claims)
     }
 }
 
 impl World {
     /// Seconds since 1970, as the server sees them.
-    pub(crate) fn now(&self) -> i64 {
+    pub(crate) fn seconds(&self) -> i64 {
         self.harness.context("auth").clock().now().as_seconds()
     }
 }

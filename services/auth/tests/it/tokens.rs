@@ -373,7 +373,7 @@ async fn openid_gives_an_id_token_for_the_client() {
     let (ada, _) = world.admin().await;
     let tokens = code_tokens(&world, &ada, "app", "openid email").await;
     let said = claims(&tokens.body["id_token"]);
-    assert_eq!((&said["aud"], &said["email"]), (&json!("app"), &json!("ada@example.com")));
+    assert_eq!((&said["aud"], &said["email"]), (&json!("app"), &json!("Ada@example.com")));
     assert_eq!(said["sub"], claims(&tokens.body["access_token"])["sub"]);
     assert!(said["at_hash"].is_string() && said["auth_time"].is_i64(), "{said}");
     let fresh = refresh(&world, "app", tokens.text("refresh_token"), &[]).await;
