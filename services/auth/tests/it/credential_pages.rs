@@ -122,7 +122,7 @@ async fn a_second_factor_is_asked_for_before_the_browser_is_signed_in() {
     let wrong = browser.fill("/account/second-factor", &[("code", "000000")]).await;
     assert_eq!(wrong.status, 400, "{wrong:?}");
     assert!(wrong.text.contains("role=\"alert\""), "{wrong:?}");
-    let code = app.code(world.now());
+    let code = app.code(world.time());
     let right = browser.fill("/account/second-factor", &[("code", &code)]).await;
     assert!(right.location.starts_with("/account/continue"), "{right:?}");
     assert!(browser.get("/account").await.text.contains("ada"));
@@ -150,7 +150,7 @@ async fn an_app_is_added_and_removed_on_the_page() {
     let (_, rest) = begun.text.split_once("<code>").unwrap();
     let app = App::with(&Value::String(rest.split('<').next().unwrap().to_owned()));
     let id = begun.value("id");
-    let code = app.code(world.now());
+    let code = app.code(world.time());
     let done = browser
         .fill("/account/security", &[("action", "confirm"), ("id", &id), ("code", &code)])
         .await;

@@ -33,7 +33,7 @@ pub(crate) async fn enroll(world: &World, person: &Person<'_>) -> (App, Value, S
     let app = App::with(&begun.body["secret"]);
     let path = format!("/api/v1/account/factors/{id}:confirm");
     person.post(&path, json!({"code": "000000x"})).await.refused(400, "FACTOR_INVALID");
-    let done = person.post(&path, json!({"code": app.code(world.now())})).await;
+    let done = person.post(&path, json!({"code": app.code(world.time())})).await;
     assert_eq!(done.status, 200, "{done:?}");
     (app, done.body["codes"].clone(), id)
 }
@@ -52,9 +52,9 @@ async fn with_an_app_the_password_alone_is_not_enough() {
     world.try_login("ada", PASSWORD).await.refused(401, "SECOND_FACTOR_REQUIRED");
     // Whoever lacks the password does not learn that there is one.
     world.try_login("ada", "wrong mule battery").await.refused(401, "CREDENTIALS_INVALID");
-    login(&world, &app.code(world.now())).await.refused(401, "CREDENTIALS_INVALID");
+    login(&world, &app.code(world.time())).await.refused(401, "CREDENTIALS_INVALID");
     world.advance(Duration::from_secs(30));
-    let code = app.code(world.now());
+    let code = app.code(world.time());
     assert_eq!(login(&world, &format!("{} {}", &code[..3], &code[3..])).await.status, 200);
     login(&world, &code).await.refused(401, "CREDENTIALS_INVALID");
 }
@@ -65,7 +65,7 @@ async fn codes_of_other_steps_are_refused_and_five_wrong_ones_make_it_wait() {
     let (ada, _) = world.admin().await;
     let (app, ..) = enroll(&world, &ada).await;
     world.advance(Duration::from_mins(10));
-    let now = world.now();
+    let now = world.time();
     // With the wrong one at the enrolment it is five.
     for seconds in [-90_i64, -60, 60, 90] {
         let other = Timestamp::from_micros(now.as_micros() + seconds * 1_000_000);
@@ -76,7 +76,7 @@ async fn codes_of_other_steps_are_refused_and_five_wrong_ones_make_it_wait() {
     world.try_login("ada", PASSWORD).await.refused(401, "SECOND_FACTOR_REQUIRED");
     login(&world, &app.code(now)).await.refused(429, "ACCOUNT_LOCKED");
     world.advance(Duration::from_secs(31));
-    assert_eq!(login(&world, &app.code(world.now())).await.status, 200);
+    assert_eq!(login(&world, &app.code(world.time())).await.status, 200);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn one_code_in_many_logins_at_once_is_good_for_one() {
     let (ada, _) = world.admin().await;
     let (app, codes, _) = enroll(&world, &ada).await;
     world.advance(Duration::from_mins(1));
-    for code in [app.code(world.now()), codes[0].as_str().unwrap().to_owned()] {
+    for code in [app.code(world.time()), codes[0].as_str().unwrap().to_owned()] {
         let (a, b, c, d) = tokio::join!(
             login(&world, &code),
             login(&world, &code),
@@ -116,11 +116,11 @@ async fn recovery_codes_stand_for_the_app_once_each_and_can_be_renewed() {
     assert_eq!(login(&world, renewed[1].as_str().unwrap()).await.status, 200);
     // A second app brings no further codes.
     world.advance(Duration::from_secs(60));
-    assert_eq!(login(&world, &app.code(world.now())).await.status, 200);
+    assert_eq!(login(&world, &app.code(world.time())).await.status, 200);
     let (second, none, _) = enroll(&world, &ada).await;
     assert_eq!(none, json!([]));
     world.advance(Duration::from_secs(30));
-    assert_eq!(login(&world, &second.code(world.now())).await.status, 200);
+    assert_eq!(login(&world, &second.code(world.time())).await.status, 200);
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_reset_password_does_not_replace_the_second_factor() {
     answer.refused(401, "SECOND_FACTOR_REQUIRED");
     world.advance(Duration::from_secs(30));
     let body = json!({"username": "ada", "password": "seven purple lanterns drift",
-        "otp": app.code(world.now())});
+        "otp": app.code(world.time())});
     assert_eq!(world.nobody().post("/api/v1/auth/login", body).await.status, 200);
 }
 

@@ -91,7 +91,7 @@ impl World {
     }
 
     /// What the services take for the time.
-    pub(crate) fn now(&self) -> Timestamp {
+    pub(crate) fn time(&self) -> Timestamp {
         self.clock.now()
     }
 
