@@ -1,7 +1,6 @@
 """`authlib` (PyPI) as a relying party: code with PKCE, client credentials, private_key_jwt, refresh, revocation."""
 
 import html
-import json
 import os
 import re
 import unittest
@@ -13,6 +12,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from authlib.jose import JsonWebKey, jwt
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from authlib.oidc.core import CodeIDToken
+from joserfc.jwk import ECKey
 
 ISSUER = os.environ["LIGHTNING_ISSUER"].rstrip("/")
 ADMIN = {"username": os.environ["LIGHTNING_ADMIN"], "password": os.environ["LIGHTNING_ADMIN_PASSWORD"]}
@@ -100,11 +100,11 @@ class Flows(unittest.TestCase):
             session.fetch_token(metadata()["token_endpoint"], grant_type="password", **ADMIN)
 
     def test_a_client_that_signs(self):
-        key = JsonWebKey.generate_key("EC", "P-256", {"kid": "k", "use": "sig", "alg": "ES256"}, is_private=True)
-        public = json.loads(key.as_json(is_private=False))
+        key = ECKey.generate_key("P-256", {"kid": "k", "use": "sig", "alg": "ES256"})
+        public = key.as_dict(private=False)
         client = register(token_endpoint_auth_method="private_key_jwt", jwks={"keys": [public]})
         session = OAuth2Session(
-            client["client_id"], key.as_pem(is_private=True).decode(), redirect_uri=REDIRECT, scope="openid",
+            client["client_id"], key, redirect_uri=REDIRECT, scope="openid",
             code_challenge_method="S256", token_endpoint_auth_method="private_key_jwt",
         )
         session.register_client_auth_method(PrivateKeyJWT(ISSUER, alg="ES256", headers={"kid": "k"}))

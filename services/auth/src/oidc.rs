@@ -16,6 +16,7 @@ use lightning_mesh::{identity::Caller, serve::Peer};
 use crate::logic::Auth;
 
 pub(crate) mod authorize;
+mod cors;
 mod device;
 pub(crate) mod discovery;
 pub(crate) mod error;
@@ -33,20 +34,25 @@ pub(crate) const PREFIX: &str = "/oauth";
 
 /// All endpoints.
 pub(crate) fn router(auth: Arc<Auth>) -> Router {
-    Router::new()
-        .route("/oauth/authorize", get(authorize::get).post(authorize::post))
+    // What applications call, wherever their pages come from.
+    let called = Router::new()
         .route("/oauth/device_authorization", post(device::post))
-        .route("/oauth/logout", get(logout::get).post(logout::post))
+        .route("/oauth/introspect", post(introspect::introspect))
         .route("/oauth/par", post(par::post))
         .route("/oauth/register", post(register::register))
         .route(
             "/oauth/register/{id}",
             get(register::read).put(register::replace).delete(register::remove),
         )
-        .route("/oauth/token", post(token::token))
-        .route("/oauth/introspect", post(introspect::introspect))
         .route("/oauth/revoke", post(revoke::revoke))
+        .route("/oauth/token", post(token::token))
         .route("/oauth/userinfo", get(userinfo::get).post(userinfo::post))
+        .layer(axum::middleware::from_fn(cors::allow));
+    // Where people are sent.
+    Router::new()
+        .route("/oauth/authorize", get(authorize::get).post(authorize::post))
+        .route("/oauth/logout", get(logout::get).post(logout::post))
+        .merge(called)
         .with_state(auth)
 }
 

@@ -109,7 +109,7 @@ impl AuthService for Api {
         let cache = cache.expect("digits are ASCII");
         response.metadata_mut().insert("cache-control", cache);
         response.metadata_mut().insert("etag", etag);
-        Ok(response)
+        Ok(readable(response))
     }
 
     async fn get_server_metadata(
@@ -117,8 +117,15 @@ impl AuthService for Api {
         _: Request<pb::GetServerMetadataRequest>,
     ) -> Result<Response<HttpBody>, Status> {
         let metadata = discovery::metadata(&self.auth.config().issuer);
-        Ok(cached(body("application/json", metadata.to_string()), PUBLIC))
+        Ok(readable(cached(body("application/json", metadata.to_string()), PUBLIC)))
     }
+}
+
+/// A public answer, which scripts of every origin may read.
+fn readable<T>(mut response: Response<T>) -> Response<T> {
+    let anybody = MetadataValue::from_static("*");
+    response.metadata_mut().insert("access-control-allow-origin", anybody);
+    response
 }
 
 fn body(content_type: &str, text: String) -> HttpBody {

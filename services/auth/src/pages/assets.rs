@@ -19,8 +19,9 @@ struct Asset {
     served_as: String,
 }
 
-const FILES: [(&str, &str, &str); 3] = [
+const FILES: [(&str, &str, &str); 4] = [
     ("account.css", "text/css; charset=utf-8", include_str!("../../assets/account.css")),
+    ("mark.svg", "image/svg+xml", include_str!("../../assets/mark.svg")),
     ("passkey.js", "text/javascript; charset=utf-8", include_str!("../../assets/passkey.js")),
     ("send.js", "text/javascript; charset=utf-8", include_str!("../../assets/send.js")),
 ];

@@ -24,7 +24,8 @@ fn passwords_are_judged_by_length_block_list_and_name() {
     judge("123qwertyuiop[]123", Err(Weakness::Common));
     judge("passwordPassword", Err(Weakness::Common));
     judge("correcthorsebatterystaple", Err(Weakness::Common));
-    judge("jennifermichael", Err(Weakness::Guessable));
+    judge("jennifermichael", Err(Weakness::Common));
+    judge("abcdefghijklmnopq", Err(Weakness::Guessable));
     judge("Ada's long secret", Err(Weakness::ContainsName));
     judge("countess of Lovelace", Err(Weakness::ContainsName));
 }
