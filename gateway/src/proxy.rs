@@ -2,19 +2,23 @@
 //! protocols that are not ours to shape.
 //!
 //! Who calls is found out here and travels as a token of the mesh; whether they may is decided by the
-//! service, as on its own port. Cookies and the like pass untouched; a credential does not.
+//! service, as on its own port. Cookies and the like pass untouched; a token does not, and HTTP Basic, which
+//! is the service's own business, travels in a header of the mesh.
 
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
     extract::{Extension, Request},
-    http::HeaderMap,
+    http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use bytes::Bytes;
-use lightning_mesh::{identity::Gate, serve::plain_error};
+use lightning_mesh::{
+    identity::{CREDENTIAL, Gate},
+    serve::plain_error,
+};
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
@@ -44,11 +48,15 @@ where
 {
     let (mut parts, body) = request.into_parts();
     Notes::in_extensions(&parts.extensions, |known| known.route = Some(prefix.to_owned()));
+    let credential = foreign_credential(&mut parts.headers);
     let caller = match gate.enter(prefix, &parts).await {
         Ok(caller) => caller,
         Err(fault) => return plain_error(fault).map(axum::body::Body::new),
     };
     strip_hop_by_hop(&mut parts.headers);
+    if let Some(credential) = credential {
+        parts.headers.insert(CREDENTIAL, credential);
+    }
     parts.extensions.insert(caller);
     let request = Request::from_parts(parts, Body::new(body));
     let answered = to.oneshot(request).await;
@@ -58,6 +66,15 @@ where
     }
     strip_hop_by_hop(response.headers_mut());
     response.map(axum::body::Body::new)
+}
+
+/// Takes out a credential that is for the service behind the prefix and that the mesh does not know: HTTP
+/// Basic, by which OAuth clients prove who they are (RFC 6749 section 2.3.1).
+fn foreign_credential(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let scheme = value.as_bytes().split(|byte| *byte == b' ').next()?;
+    scheme.eq_ignore_ascii_case(b"basic").then(|| headers.remove(header::AUTHORIZATION))?
 }
 
 /// What a channel answers when the service was not reached: it speaks gRPC, and who asked does not.

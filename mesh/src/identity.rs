@@ -25,7 +25,7 @@ pub use caller::{Caller, DEFAULT_ORGANIZATION};
 pub use gate::{Gate, GateError, Permission};
 pub use key::KeyError;
 pub(crate) use key::MeshKey;
-pub use origin::{ADDRESS, ClientAddress};
+pub use origin::{ADDRESS, CREDENTIAL, ClientAddress};
 pub(crate) use resource::{Challenge, Here};
 pub(crate) use token::Tokens;
 pub(crate) use verifier::Verifier;

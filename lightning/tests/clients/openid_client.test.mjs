@@ -40,6 +40,27 @@ for (const [method, auth] of [
   });
 }
 
+test("a client proves who it is through the gateway", async () => {
+  const config = await register({ token_endpoint_auth_method: "client_secret_basic" }, oidc.ClientSecretBasic());
+  const { access_token } = await codeFlow(config);
+  const { client_id, client_secret } = config.clientMetadata();
+  const ask = (secret) =>
+    fetch(new URL("/oauth/introspect", gateway), {
+      method: "POST",
+      headers: { authorization: `Basic ${btoa(`${client_id}:${secret}`)}` },
+      body: new URLSearchParams({ token: access_token }),
+    });
+  assert.equal((await (await ask(client_secret)).json()).active, true);
+  assert.equal((await ask("wrong")).status, 401);
+  // The header in which the gateway passes a credential on is taken off what comes from outside.
+  const forged = await fetch(new URL("/oauth/introspect", issuer), {
+    method: "POST",
+    headers: { "x-lightning-authorization": `Basic ${btoa(`${client_id}:${client_secret}`)}` },
+    body: new URLSearchParams({ token: access_token }),
+  });
+  assert.equal(forged.status, 401);
+});
+
 test("a client that signs (private_key_jwt)", async () => {
   const pair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign", "verify"]);
   const jwk = { ...(await crypto.subtle.exportKey("jwk", pair.publicKey)), kid: "one", use: "sig", alg: "ES256" };

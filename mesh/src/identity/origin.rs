@@ -13,6 +13,9 @@ use crate::serve::Peer;
 
 /// The header in which the gateway tells services the address of its client.
 pub const ADDRESS: HeaderName = HeaderName::from_static("x-lightning-address");
+/// The header in which the gateway passes a credential on that is no business of the mesh, such as HTTP
+/// Basic: its own token stands in `Authorization`.
+pub const CREDENTIAL: HeaderName = HeaderName::from_static("x-lightning-authorization");
 /// The service that is believed about it.
 const EDGE: &str = "gateway";
 

@@ -15,6 +15,7 @@ use lightning_mesh::{identity::Caller, serve::Peer};
 
 use crate::logic::Auth;
 
+mod arrival;
 pub(crate) mod authorize;
 mod cors;
 mod device;
@@ -53,6 +54,7 @@ pub(crate) fn router(auth: Arc<Auth>) -> Router {
         .route("/oauth/authorize", get(authorize::get).post(authorize::post))
         .route("/oauth/logout", get(logout::get).post(logout::post))
         .merge(called)
+        .layer(axum::middleware::from_fn(arrival::arrive))
         .with_state(auth)
 }
 
