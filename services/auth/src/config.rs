@@ -333,27 +333,7 @@ impl Config {
                 &format!("{uri:?} is not an absolute address without fragment"),
             );
         }
-        if !(Duration::from_secs(10)..=Duration::from_hours(1)).contains(&self.access_token_ttl) {
-            return wrong("access_token_ttl", "must be 10s to 1h");
-        }
-        if !(Duration::from_mins(1)..=Duration::from_hours(400 * 24))
-            .contains(&self.session_lifetime)
-        {
-            return wrong("session_lifetime", "must be 1m to 400d");
-        }
-        if self.session_idle > self.session_lifetime || self.session_idle < Duration::from_secs(10)
-        {
-            return wrong("session_idle", "must be 10s to session_lifetime");
-        }
-        if !(Duration::from_secs(2)..=Duration::from_hours(7 * 24)).contains(&self.signing_key_lead)
-        {
-            return wrong("signing_key_lead", "must be 2s to 7d");
-        }
-        if !(self.signing_key_lead..=Duration::from_hours(400 * 24))
-            .contains(&self.signing_key_period)
-        {
-            return wrong("signing_key_period", "must be signing_key_lead to 400d");
-        }
+        self.check_times()?;
         if self.resources.len() > 100 {
             return wrong("resources", "may name at most 100 addresses");
         }
@@ -367,15 +347,6 @@ impl Config {
             self.resources.values().find(|word| !PORTS.iter().any(|(known, _)| known == word))
         {
             return wrong("resources", &format!("{word:?} is no service of the mesh"));
-        }
-        let browser = Duration::from_mins(5)..=Duration::from_hours(400 * 24);
-        if !browser.contains(&self.browser_session_lifetime) {
-            return wrong("browser_session_lifetime", "must be 5m to 400d");
-        }
-        if self.browser_session_idle > self.browser_session_lifetime
-            || self.browser_session_idle < Duration::from_mins(1)
-        {
-            return wrong("browser_session_idle", "must be 1m to browser_session_lifetime");
         }
         if !(1..=64).contains(&self.password_workers) {
             return wrong("password_workers", "must be 1 to 64");
@@ -406,6 +377,41 @@ impl Config {
 }
 
 impl Config {
+    fn check_times(&self) -> Result<(), Error> {
+        let wrong = |key, what: &str| Err(Error::Config { key, what: what.to_owned() });
+        if !(Duration::from_secs(10)..=Duration::from_hours(1)).contains(&self.access_token_ttl) {
+            return wrong("access_token_ttl", "must be 10s to 1h");
+        }
+        if !(Duration::from_mins(1)..=Duration::from_hours(400 * 24))
+            .contains(&self.session_lifetime)
+        {
+            return wrong("session_lifetime", "must be 1m to 400d");
+        }
+        if self.session_idle > self.session_lifetime || self.session_idle < Duration::from_secs(10)
+        {
+            return wrong("session_idle", "must be 10s to session_lifetime");
+        }
+        if !(Duration::from_secs(2)..=Duration::from_hours(7 * 24)).contains(&self.signing_key_lead)
+        {
+            return wrong("signing_key_lead", "must be 2s to 7d");
+        }
+        if !(self.signing_key_lead..=Duration::from_hours(400 * 24))
+            .contains(&self.signing_key_period)
+        {
+            return wrong("signing_key_period", "must be signing_key_lead to 400d");
+        }
+        let browser = Duration::from_mins(5)..=Duration::from_hours(400 * 24);
+        if !browser.contains(&self.browser_session_lifetime) {
+            return wrong("browser_session_lifetime", "must be 5m to 400d");
+        }
+        if self.browser_session_idle > self.browser_session_lifetime
+            || self.browser_session_idle < Duration::from_mins(1)
+        {
+            return wrong("browser_session_idle", "must be 1m to browser_session_lifetime");
+        }
+        Ok(())
+    }
+
     fn check_clients(&self) -> Result<(), Error> {
         let wrong = |key, what: &str| Err(Error::Config { key, what: what.to_owned() });
         if self.clients.len() > 1_000 {

@@ -23,6 +23,7 @@ use crate::{
         sessions::Session,
         users::{Change, Draft, User},
     },
+    error::CredentialError,
     logic::{
         api_keys::{self, Verified},
         keys::ShownKey,
@@ -148,7 +149,8 @@ pub(crate) fn demand(request: &pb::AuthorizeRequest, may_redirect: bool) -> Resu
         challenge: &request.code_challenge,
         challenge_method: &request.code_challenge_method,
     };
-    Demand::try_new(&asked, may_redirect).map_err(|wrong| Error::AuthorizationInvalid(wrong.0))
+    Demand::try_new(&asked, may_redirect)
+        .map_err(|wrong| Error::Credential(CredentialError::AuthorizationInvalid(wrong.0)))
 }
 
 /// A key that is to be. `now` is what `ttl` counts from.
@@ -187,7 +189,7 @@ pub(crate) fn api_key_draft(
     let (scopes, expires_at) = (request.scopes, expires_at.flatten());
     let account = Some(request.service_account_id).filter(|id| !id.is_empty());
     let draft = api_keys::Draft { name, scopes, allowed_addresses, expires_at, account };
-    wrong.finish(draft).map_err(|wrong| Error::ApiKeyInvalid(wrong.0))
+    wrong.finish(draft).map_err(|wrong| Error::Credential(CredentialError::ApiKeyInvalid(wrong.0)))
 }
 
 /// What tells a repetition of a request; takes the `request_id` out of it.
@@ -347,7 +349,7 @@ pub(crate) fn algorithms(name: &str) -> Result<Vec<Algorithm>, Error> {
     match (name, Algorithm::parse(name)) {
         ("", _) => Ok(Algorithm::ALL.to_vec()),
         (_, Some(algorithm)) => Ok(vec![algorithm]),
-        (_, None) => Err(Error::AlgorithmUnknown),
+        (_, None) => Err(Error::Credential(CredentialError::AlgorithmUnknown)),
     }
 }
 
@@ -366,7 +368,6 @@ pub(crate) fn access_state(
         revoked_token_ids: snapshot.revoked_tokens,
         stopped_subjects: snapshot.stopped,
         policy_sets: snapshot.policy_sets.iter().map(|set| policy_set(set)).collect(),
-        ..pb::AccessState::default()
     }
 }
 

@@ -44,8 +44,14 @@ pub(crate) enum Axis<'a> {
     Address(IpAddr),
     /// The password that is tried, whoever it is tried on.
     Password(&'a Secret),
-    /// An OAuth client's secret.
-    Client(&'a str),
+    /// What an OAuth client proves itself with, from one network. Not the client alone: its secret is
+    /// random and cannot be guessed, so a count for all networks would only serve to shut it out.
+    Client(&'a str, Option<IpAddr>),
+    /// The codes that devices show, typed from one network.
+    DeviceCode(Option<IpAddr>),
+    /// The codes that devices show, wherever they are typed: with a thousand devices waiting, guessing
+    /// all day at this rate hits one with a chance of one in three hundred.
+    AnyDeviceCode,
     /// Messages to one name or address.
     Message(&'a str),
 }
@@ -150,8 +156,10 @@ impl Lockout {
             Axis::Factor(id) => (3, id.to_string()),
             Axis::Address(address) => (4, network(*address)),
             Axis::Password(password) => (5, password.expose().to_owned()),
-            Axis::Client(id) => (6, (*id).to_owned()),
+            Axis::Client(id, address) => (6, format!("{id} {}", of_network(*address))),
             Axis::Message(to) => (7, (*to).to_owned()),
+            Axis::DeviceCode(address) => (8, of_network(*address)),
+            Axis::AnyDeviceCode => (9, String::new()),
         };
         secrets::sha256(&[&self.0.pepper[..], &[tag], text.as_bytes()].concat())
     }
@@ -160,6 +168,11 @@ impl Lockout {
         // The counts are plain numbers: a panic while they were held cannot have broken them.
         self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Callers without an address are one network.
+fn of_network(address: Option<IpAddr>) -> String {
+    address.map(network).unwrap_or_default()
 }
 
 /// What of an address stands for one attacker.
@@ -200,7 +213,9 @@ impl Axis<'_> {
             Self::Factor(_) => rule(5, 30, true, true),
             Self::Address(_) => rule(50, 5, false, false),
             Self::Password(_) => rule(30, 30, false, false),
-            Self::Client(_) => rule(20, 5, true, false),
+            Self::Client(..) => rule(20, 5, true, false),
+            Self::DeviceCode(_) => rule(10, 600, false, false),
+            Self::AnyDeviceCode => rule(500, 60, false, false),
             Self::Message(_) => rule(3, 300, false, false),
         }
     }

@@ -27,6 +27,7 @@ use crate::{
     audit::Audit,
     contract,
     domain::{permissions, sessions::Lifetime, users::User},
+    error::DirectoryError,
     lockout::Lockout,
     mail::Mailer,
     passkeys::Passkeys,
@@ -95,7 +96,6 @@ pub(crate) struct Auth {
     proofs: ReplayCache,
     /// Told when applications have to hear of a logout.
     logouts: tokio::sync::Notify,
-    device_guesses: devices::Guesses,
 }
 
 #[derive(Default)]
@@ -147,7 +147,6 @@ impl Auth {
             clients,
             proofs,
             logouts: tokio::sync::Notify::new(),
-            device_guesses: devices::Guesses::default(),
         })
     }
 
@@ -264,7 +263,7 @@ fn must_hold(caller: &Caller, wanted: &[String]) -> Result<(), Error> {
 /// The organisation of a caller, whose things alone they see.
 fn organization_of(caller: &Caller) -> Result<&str, Error> {
     match caller.organization_id.as_str() {
-        "" => Err(Error::NoOrganization),
+        "" => Err(Error::Directory(DirectoryError::NoOrganization)),
         id => Ok(id),
     }
 }

@@ -4,14 +4,18 @@
 //! not ours to shape, so they are routes of this service and not methods of the contract; what they do
 //! is in `logic`, which the contract's methods use as well.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
+    extract::FromRequestParts,
     routing::{get, post},
 };
-use http::Extensions;
-use lightning_mesh::{identity::Caller, serve::Peer};
+use http::request::Parts;
+use lightning_mesh::{
+    identity::{ADDRESS, Gate},
+    serve::Peer,
+};
 
 use crate::logic::Auth;
 
@@ -58,11 +62,26 @@ pub(crate) fn router(auth: Arc<Auth>) -> Router {
         .with_state(auth)
 }
 
-/// Where a request came from, as far as it is known.
-pub(crate) fn origin(extensions: &Extensions) -> Option<IpAddr> {
-    if let Some(address) = extensions.get::<Caller>().and_then(|caller| caller.address) {
-        return Some(address);
+/// The address of whoever asks, as far as it is known: what the gateway tells, if it really is the
+/// gateway, else the other end of the connection.
+pub(crate) struct CallerAddress(pub(crate) Option<IpAddr>);
+
+impl CallerAddress {
+    pub(crate) async fn of(parts: &Parts) -> Self {
+        let gate = parts.extensions.get::<Arc<Gate>>();
+        let told = match gate.filter(|_| parts.headers.contains_key(ADDRESS)) {
+            Some(gate) => gate.identify(parts).await.ok().and_then(|caller| caller.address),
+            None => None,
+        };
+        let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.addr);
+        Self(told.or_else(|| peer.map(|addr| addr.ip().to_canonical())))
     }
-    let peer = extensions.get::<Peer>()?;
-    peer.addr.map(|addr| addr.ip().to_canonical())
+}
+
+impl<S: Sync> FromRequestParts<S> for CallerAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts).await)
+    }
 }

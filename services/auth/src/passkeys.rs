@@ -21,6 +21,7 @@ use webauthn_rs::{
 use crate::{
     Error,
     domain::{UserId, users::User},
+    error::FactorError,
 };
 
 /// What authenticators show as the place they log in to.
@@ -69,7 +70,7 @@ impl Passkeys {
     }
 
     fn ceremonies(&self) -> Result<&Webauthn, Error> {
-        self.0.as_ref().ok_or(Error::PasskeysOff)
+        self.0.as_ref().ok_or(Error::Factor(FactorError::PasskeysOff))
     }
 
     /// Begins to register a passkey of a user who has others already.
@@ -97,8 +98,8 @@ impl Passkeys {
     pub(crate) fn finish_registration(&self, state: &str, answer: Value) -> Result<Kept, Error> {
         let state: PasskeyRegistration =
             serde_json::from_str(state).map_err(|_| Error::Row { what: "ticket" })?;
-        let answer: RegisterPublicKeyCredential =
-            serde_json::from_value(answer).map_err(|_| Error::PasskeyRefused)?;
+        let answer: RegisterPublicKeyCredential = serde_json::from_value(answer)
+            .map_err(|_| Error::Factor(FactorError::PasskeyRefused))?;
         let key =
             self.ceremonies()?.finish_passkey_registration(&answer, &state).map_err(refused)?;
         Ok(Kept {
@@ -126,8 +127,8 @@ impl Passkeys {
 
     /// Reads whom an answer claims to come from.
     pub(crate) fn claim(answer: &Value) -> Result<Claim, Error> {
-        let answer: PublicKeyCredential =
-            serde_json::from_value(answer.clone()).map_err(|_| Error::PasskeyRefused)?;
+        let answer: PublicKeyCredential = serde_json::from_value(answer.clone())
+            .map_err(|_| Error::Factor(FactorError::PasskeyRefused))?;
         let handle = answer.get_user_unique_id().and_then(|id| Uuid::from_slice(id).ok());
         Ok(Claim {
             user_id: handle.and_then(|id| UserId::parse(&id.to_string()).ok()),
@@ -144,8 +145,8 @@ impl Passkeys {
     ) -> Result<Kept, Error> {
         let state: DiscoverableAuthentication =
             serde_json::from_str(state).map_err(|_| Error::Row { what: "ticket" })?;
-        let answer: PublicKeyCredential =
-            serde_json::from_value(answer).map_err(|_| Error::PasskeyRefused)?;
+        let answer: PublicKeyCredential = serde_json::from_value(answer)
+            .map_err(|_| Error::Factor(FactorError::PasskeyRefused))?;
         let mut key: Passkey =
             serde_json::from_str(data).map_err(|_| Error::Row { what: "passkey" })?;
         let result = self
@@ -153,7 +154,7 @@ impl Passkeys {
             .finish_discoverable_authentication_v2(&answer, state, &key)
             .map_err(refused)?;
         if !result.user_verified() {
-            return Err(Error::PasskeyRefused);
+            return Err(Error::Factor(FactorError::PasskeyRefused));
         }
         key.update_credential(&result);
         Ok(Kept {
@@ -167,7 +168,7 @@ impl Passkeys {
 #[expect(clippy::needless_pass_by_value, reason = "given to map_err")]
 fn refused(error: WebauthnError) -> Error {
     tracing::debug!(error = %error, "a passkey's ceremony was refused");
-    Error::PasskeyRefused
+    Error::Factor(FactorError::PasskeyRefused)
 }
 
 fn value_of(options: &impl serde::Serialize) -> Result<Value, Error> {

@@ -26,6 +26,7 @@ use crate::{
     Error,
     config::{Config, Upstream, is_loopback},
     domain::upstream::Identity,
+    error::FactorError,
 };
 
 /// How long metadata and keys are kept.
@@ -108,7 +109,7 @@ impl Upstreams {
 
     fn provider(&self, name: &str) -> Result<&Provider, Error> {
         let found = self.providers.iter().find(|one| one.config.name == name);
-        found.ok_or(Error::UpstreamRefused)
+        found.ok_or(Error::Factor(FactorError::UpstreamRefused))
     }
 
     /// Begins the way to a provider. `state` comes back with the browser.
@@ -167,7 +168,7 @@ impl Upstreams {
             .await
             .map_err(refused)?;
         let verifier = client.id_token_verifier();
-        let token = tokens.id_token().ok_or(Error::UpstreamRefused)?;
+        let token = tokens.id_token().ok_or(Error::Factor(FactorError::UpstreamRefused))?;
         let claims =
             token.claims(&verifier, &Nonce::new(pending.nonce.clone())).map_err(refused)?;
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
@@ -261,5 +262,5 @@ impl Provider {
 /// Logs why without what was secret: the library's errors name rules and not values.
 fn refused(error: impl std::error::Error) -> Error {
     tracing::info!(error = %error, "a login at another provider did not succeed");
-    Error::UpstreamRefused
+    Error::Factor(FactorError::UpstreamRefused)
 }

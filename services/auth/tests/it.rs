@@ -31,8 +31,10 @@ mod clients;
 #[cfg(test)]
 #[path = "it/codes.rs"]
 mod codes;
+#[cfg(test)]
 #[path = "it/credential_pages.rs"]
 mod credential_pages;
+#[cfg(test)]
 #[path = "it/decisions.rs"]
 mod decisions;
 #[cfg(test)]
@@ -45,12 +47,12 @@ mod directory;
 #[path = "it/factors.rs"]
 mod factors;
 #[cfg(test)]
-#[path = "it/directory.rs"]
-#[cfg(test)]
 #[path = "it/logins.rs"]
 mod logins;
+#[cfg(test)]
 #[path = "it/logout.rs"]
 mod logout;
+#[cfg(test)]
 #[path = "it/messages.rs"]
 mod messages;
 #[cfg(test)]
@@ -65,8 +67,12 @@ mod passkeys;
 #[cfg(test)]
 #[path = "it/policies.rs"]
 mod policies;
+#[cfg(test)]
 #[path = "it/provider.rs"]
 mod provider;
+#[cfg(test)]
+#[path = "it/pushed.rs"]
+mod pushed;
 #[cfg(test)]
 #[path = "it/registration.rs"]
 mod registration;
@@ -79,6 +85,7 @@ mod stopping;
 #[cfg(test)]
 #[path = "it/tokens.rs"]
 mod tokens;
+#[cfg(test)]
 #[path = "it/upstream.rs"]
 mod upstream;
 #[cfg(test)]

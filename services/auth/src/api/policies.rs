@@ -9,6 +9,7 @@ use crate::{
     Error,
     convert::{List, policies as convert},
     domain::policies::{MAX_NOTE, Published},
+    error::PolicyError,
     logic::policies::{Publication, check},
 };
 
@@ -169,5 +170,5 @@ fn note_fits(note: &str) -> Result<(), Error> {
     let mut wrong = crate::domain::Violations::default();
     let fits = note.len() <= MAX_NOTE && !note.contains('\0');
     wrong.check(fits, "note", "must have at most 2,000 bytes and no NUL");
-    wrong.finish(()).map_err(|wrong| Error::PolicyInvalid(wrong.0))
+    wrong.finish(()).map_err(|wrong| Error::Policy(PolicyError::PolicyInvalid(wrong.0)))
 }

@@ -179,7 +179,7 @@ impl Writer {
         let kept = self.write(entries).await;
         for one in waiting {
             // Whoever stopped waiting needs no answer.
-            drop(one.send(kept));
+            let _ = one.send(kept);
         }
     }
 

@@ -1,3 +1,5 @@
+//! Questions that are malformed are named, and what is well-formed is read.
+
 use super::*;
 
 const EVALUATION: &str = r#"{

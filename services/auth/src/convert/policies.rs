@@ -15,6 +15,7 @@ use crate::{
         Violations,
         policies::{Policy, PolicyChange, Published, Version},
     },
+    error::PolicyError,
     logic::policies::dry_run::{Change, Difference, MAX_RESOURCES, Trial},
 };
 
@@ -122,7 +123,7 @@ pub(crate) fn trial(
     let resources = resources.collect();
     wrong
         .finish(Trial { resources, address, at: at.flatten() })
-        .map_err(|wrong| Error::PolicyInvalid(wrong.0))
+        .map_err(|wrong| Error::Policy(PolicyError::PolicyInvalid(wrong.0)))
 }
 
 pub(crate) fn difference(difference: Difference) -> pb::DryRunPoliciesResponse {

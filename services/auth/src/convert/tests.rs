@@ -1,5 +1,6 @@
 //! What is taken from a request, and what is refused with which field.
 
+use crate::error::CredentialError;
 use lightning_mesh::clock::Timestamp;
 use lightning_proto::auth::v1 as pb;
 use prost_types::{Duration, FieldMask};
@@ -52,7 +53,9 @@ fn a_key_expires_at_a_time_or_after_one_but_never_in_the_past() {
     assert_eq!(draft(None, Some(hour)).unwrap().expires_at, Some(later));
     assert_eq!(draft(Some(later.to_proto()), None).unwrap().expires_at, Some(later));
     let refused = |result: Result<_, Error>, field: &str| match result {
-        Err(Error::ApiKeyInvalid(wrong)) => assert_eq!(wrong[0].field, field),
+        Err(Error::Credential(CredentialError::ApiKeyInvalid(wrong))) => {
+            assert_eq!(wrong[0].field, field)
+        }
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("{field} was accepted"),
     };

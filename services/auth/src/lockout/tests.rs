@@ -139,5 +139,5 @@ fn five_wrong_codes_are_free() {
         fail(&lockout, &axes, NOW);
     }
     assert_eq!(wait(&lockout, &axes, NOW), Some(Duration::from_secs(30)));
-    assert_eq!(wait(&lockout, &[Axis::Client("app")], NOW), None);
+    assert_eq!(wait(&lockout, &[Axis::Client("app", None)], NOW), None);
 }

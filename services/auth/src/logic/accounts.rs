@@ -22,6 +22,7 @@ use crate::{
         tickets::{self, Kind, Ticket},
         users::{self, Change, User},
     },
+    error::{CredentialError, FactorError},
     lockout::Axis,
     mail::Stamp,
     passwords,
@@ -82,7 +83,11 @@ impl Auth {
         check_new(new, user)?;
         let now = self.clock.now();
         let attempt = self.lockout.begin(&[Axis::Account(&user.id)], now)?;
-        let old = self.store.password_hash(&user.id).await?.ok_or(Error::GrantInvalid)?;
+        let old = self
+            .store
+            .password_hash(&user.id)
+            .await?
+            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
         let is_right = passwords::is_possible(current.expose())
             && self.passwords.verify(current, Some(&old)).await?;
         if !is_right {
@@ -176,13 +181,17 @@ impl Auth {
             if let Some(attempt) = attempt {
                 attempt.failed(now);
             }
-            return Err(Error::LinkInvalid);
+            return Err(Error::Factor(FactorError::LinkInvalid));
         };
         let about = self.about_link(&ticket)?;
         let email_key = users::email_key(&user.email);
-        let old = self.store.password_hash(&user.id).await?.ok_or(Error::LinkInvalid)?;
+        let old = self
+            .store
+            .password_hash(&user.id)
+            .await?
+            .ok_or(Error::Factor(FactorError::LinkInvalid))?;
         if tickets::picture(&email_key, &old) != about.picture || !self.may_act(&user) {
-            return Err(Error::LinkInvalid);
+            return Err(Error::Factor(FactorError::LinkInvalid));
         }
         // A password that is not good enough does not use up the link.
         check_new(new, &user)?;
@@ -191,7 +200,7 @@ impl Auth {
         if taken.is_none()
             || !self.store.set_password(&user.id, (&old, &hash), Ends::All, now).await?
         {
-            return Err(Error::LinkInvalid);
+            return Err(Error::Factor(FactorError::LinkInvalid));
         }
         if !about.email_key.is_empty() {
             self.store.prove_email(&user.id, &about.email_key, now).await?;
@@ -262,12 +271,12 @@ impl Auth {
             if let Some(attempt) = attempt {
                 attempt.failed(now);
             }
-            return Err(Error::LinkInvalid);
+            return Err(Error::Factor(FactorError::LinkInvalid));
         };
         let about = self.about_link(&ticket)?;
         let taken = self.store.take_ticket(ticket.kind, &ticket.hash, now).await?;
         if taken.is_none() || users::email_key(&user.email) != about.email_key {
-            return Err(Error::LinkInvalid);
+            return Err(Error::Factor(FactorError::LinkInvalid));
         }
         self.store.prove_email(&user.id, &about.email_key, now).await?;
         let event = Event::new("email.verified", Outcome::Success, format!("user:{}", user.id));
@@ -323,7 +332,7 @@ impl Auth {
 
     /// The right to send one message to a name or address. Used up whether or not there is anybody.
     fn stamp(&self, to: &str, address: Option<IpAddr>) -> Result<Stamp, Error> {
-        let mailer = self.mailer.as_ref().ok_or(Error::MailOff)?;
+        let mailer = self.mailer.as_ref().ok_or(Error::Factor(FactorError::MailOff))?;
         let now = self.clock.now();
         let axes: Vec<_> =
             [Axis::Message(to)].into_iter().chain(address.map(Axis::Address)).collect();

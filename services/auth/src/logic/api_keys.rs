@@ -17,6 +17,7 @@ use crate::{
         permissions,
         principals::Principal,
     },
+    error::CredentialError,
     store::{Slice, Which},
 };
 
@@ -134,7 +135,7 @@ impl Auth {
 
     /// Deletes a key: one's own, or with `auth.write` anybody's of the organisation.
     pub(crate) async fn delete_api_key(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        let unknown = || Error::ApiKeyNotFound { id: cut(id) };
+        let unknown = || Error::Credential(CredentialError::ApiKeyNotFound { id: cut(id) });
         let known = ApiKeyId::parse(id).map_err(|_| unknown())?;
         let key = self.store.api_key(&known).await?.ok_or_else(unknown)?;
         let is_own = caller.user_id().is_some()
@@ -152,22 +153,29 @@ impl Auth {
 
     /// Whose key a text is. One and the same error for everything that is not a good key.
     pub(crate) async fn verify_api_key(&self, text: &str) -> Result<Verified, Error> {
-        let hash = KeyText::parse(text).ok_or(Error::ApiKeyRefused)?.hash();
-        let key = self.store.api_key_by_hash(&hash).await?.ok_or(Error::ApiKeyRefused)?;
+        let hash =
+            KeyText::parse(text).ok_or(Error::Credential(CredentialError::ApiKeyRefused))?.hash();
+        let key = self
+            .store
+            .api_key_by_hash(&hash)
+            .await?
+            .ok_or(Error::Credential(CredentialError::ApiKeyRefused))?;
         let now = self.clock.now();
         if key.is_expired(now) {
-            return Err(Error::ApiKeyRefused);
+            return Err(Error::Credential(CredentialError::ApiKeyRefused));
         }
         let owner = match &key.owner {
             Owner::User(id) => match self.acting_user(id).await {
                 Ok(user) => self.principal_of(&user).await?,
-                Err(Error::GrantInvalid) => return Err(Error::ApiKeyRefused),
+                Err(Error::Credential(CredentialError::GrantInvalid)) => {
+                    return Err(Error::Credential(CredentialError::ApiKeyRefused));
+                }
                 Err(error) => return Err(error),
             },
             Owner::Account(id) => self
                 .service_account(id.as_str())
                 .and_then(|account| self.principal_of_account(&account))
-                .ok_or(Error::ApiKeyRefused)?,
+                .ok_or(Error::Credential(CredentialError::ApiKeyRefused))?,
         };
         self.note_use(&key, now);
         let permissions = permissions::under(&owner.permissions, &key.scopes);

@@ -6,6 +6,7 @@ use super::{Auth, organization_of};
 use crate::{
     Error,
     audit::{Entry, Event, Link, Verdict},
+    error::DirectoryError,
     store::audit::Query,
 };
 
@@ -74,7 +75,9 @@ fn visible(caller: &Caller, query: Query) -> Result<Query, Error> {
     let own = organization_of(caller)?;
     match query.organization_id.as_deref() {
         Some(other) if other != own => {
-            Err(Error::OrganizationNotFound { id: super::directory::cut(other) })
+            Err(Error::Directory(DirectoryError::OrganizationNotFound {
+                id: super::directory::cut(other),
+            }))
         }
         Some(_) | None => Ok(Query { organization_id: Some(own.to_owned()), ..query }),
     }

@@ -17,6 +17,7 @@ use crate::{
         principals::{Authentication, Subject},
         users::User,
     },
+    error::CredentialError,
     store::Notice,
 };
 
@@ -54,7 +55,7 @@ impl Auth {
         }
         let user = match self.acting_user(&session.user_id).await {
             Ok(user) => user,
-            Err(Error::GrantInvalid) => return Ok(None),
+            Err(Error::Credential(CredentialError::GrantInvalid)) => return Ok(None),
             Err(error) => return Err(error),
         };
         if now.since(session.seen_at) >= SEEN_EVERY {

@@ -26,7 +26,7 @@ use crate::{
         permissions,
     },
     egress::Egress,
-    lockout::Lockout,
+    error::CredentialError,
     store::Slice,
 };
 
@@ -44,7 +44,6 @@ pub(super) struct Clients {
     cache: sync::Cache<String, (i64, Arc<Client>)>,
     pub(super) keys: future::Cache<String, Arc<Vec<PublicKey>>>,
     pub(super) egress: Egress,
-    pub(super) failures: Lockout,
     pub(super) arrivals: Arrivals,
 }
 
@@ -74,7 +73,6 @@ impl Clients {
                 .time_to_live(KEYS_LIVE)
                 .build(),
             egress,
-            failures: Lockout::default(),
             arrivals: Arrivals::default(),
         })
     }
@@ -128,7 +126,11 @@ impl Auth {
 
     /// A client of the caller's organisation.
     pub(crate) async fn client_of(&self, caller: &Caller, id: &str) -> Result<Client, Error> {
-        let unknown = || Error::ClientNotFound { id: id.chars().take(200).collect() };
+        let unknown = || {
+            Error::Credential(CredentialError::ClientNotFound {
+                id: id.chars().take(200).collect(),
+            })
+        };
         let organization = organization_of(caller)?;
         let found = match self.clients.declared.get(id) {
             Some(declared) => Some((**declared).clone()),
@@ -238,7 +240,7 @@ impl Auth {
     pub(crate) async fn delete_client(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let client = self.changeable(caller, id).await?;
         if !self.store.delete_client(&client.id, self.clock.now()).await? {
-            return Err(Error::ClientNotFound { id: client.id });
+            return Err(Error::Credential(CredentialError::ClientNotFound { id: client.id }));
         }
         self.client_changed(&client.id).await;
         let event = Event::by(caller, "client.deleted", Outcome::Success);
@@ -248,7 +250,11 @@ impl Auth {
 
     async fn changeable(&self, caller: &Caller, id: &str) -> Result<Client, Error> {
         let client = self.client_of(caller, id).await?;
-        if client.declared { Err(Error::ClientDeclared { id: client.id }) } else { Ok(client) }
+        if client.declared {
+            Err(Error::Credential(CredentialError::ClientDeclared { id: client.id }))
+        } else {
+            Ok(client)
+        }
     }
 
     async fn keep_client(

@@ -40,7 +40,7 @@ impl Auth {
         resources: &[String],
     ) -> Result<(), Error> {
         let now = self.clock.now();
-        let known = self.store.consent(user, &client.id).await?.unwrap_or(Consent {
+        let known = self.store.consent(user, &client.id).await?.unwrap_or_else(|| Consent {
             user_id: user.clone(),
             client_id: client.id.clone(),
             scopes: Vec::new(),

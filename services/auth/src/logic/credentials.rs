@@ -22,6 +22,7 @@ use crate::{
         clients::OWN_CLIENT,
         users::{self, User},
     },
+    error::{CredentialError, FactorError},
     lockout::{Attempt, Axis},
     passwords::{self, Passwords},
     store::Ends,
@@ -30,8 +31,9 @@ use crate::{
 /// How long after a login changes of credentials are allowed.
 const FRESH: Duration = Duration::from_mins(15);
 
-const TOO_OLD: Error =
-    Error::LoginTooOld("this needs a login of the last 15 minutes: log in again and repeat it");
+const TOO_OLD: Error = Error::Factor(FactorError::LoginTooOld(
+    "this needs a login of the last 15 minutes: log in again and repeat it",
+));
 
 /// Somebody whose password was right.
 pub(crate) struct Known {
@@ -89,7 +91,7 @@ impl Auth {
         let known = self.check_password(typed, password, address).await?;
         let methods: &[&str] = if known.needs_code {
             if code.is_empty() {
-                return Err(Error::SecondFactorRequired);
+                return Err(Error::Factor(FactorError::SecondFactorRequired));
             }
             let now = self.clock.now();
             let second = self.lockout.begin(&[Axis::Factor(&known.user.id)], now)?;
@@ -196,15 +198,19 @@ impl Auth {
     /// The caller, if they logged in lately, by themselves and not through an application of others.
     pub(crate) async fn recent(&self, caller: &Caller) -> Result<Recent, Error> {
         let (user, session) = session_of(caller)?;
-        let found = self.store.session(&session).await?.ok_or(Error::GrantInvalid)?;
+        let found = self
+            .store
+            .session(&session)
+            .await?
+            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
         let now = self.clock.now();
         if !(found.client_id.is_empty() || found.client_id == OWN_CLIENT)
             || !caller.actors.is_empty()
         {
-            return Err(Error::LoginTooOld(
+            return Err(Error::Factor(FactorError::LoginTooOld(
                 "this is for users themselves, not for an application in their name: log in with \
                  POST /api/v1/auth/login",
-            ));
+            )));
         }
         if !found.is_alive(now) || now.since(found.terms.authentication.at) > FRESH {
             return Err(TOO_OLD);
@@ -249,7 +255,9 @@ impl Auth {
 /// The user behind a caller, however they came in.
 pub(crate) fn own_id(caller: &Caller) -> Result<UserId, Error> {
     let user = caller.user_id().and_then(|id| UserId::parse(id).ok());
-    user.ok_or(Error::SessionRequired("this is about a user's own account; log in as one"))
+    user.ok_or(Error::Credential(CredentialError::SessionRequired(
+        "this is about a user's own account; log in as one",
+    )))
 }
 
 fn from(event: Event, address: Option<IpAddr>) -> Event {

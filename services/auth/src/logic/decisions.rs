@@ -20,6 +20,7 @@ use crate::{
         principals::{Principal, Subject},
         users,
     },
+    error::CredentialError,
     store::Slice,
 };
 
@@ -81,7 +82,9 @@ impl Auth {
         } else {
             match self.principal(&Subject::User(user_id.to_owned())).await {
                 Ok(principal) => whole(principal),
-                Err(Error::GrantInvalid) => return Ok(by_roles(Vec::new())),
+                Err(Error::Credential(CredentialError::GrantInvalid)) => {
+                    return Ok(by_roles(Vec::new()));
+                }
                 Err(error) => return Err(error),
             }
         };
@@ -240,7 +243,7 @@ impl Auth {
         };
         match self.principal(&subject).await {
             Ok(principal) => Ok(Some(principal)),
-            Err(Error::GrantInvalid) => Ok(None),
+            Err(Error::Credential(CredentialError::GrantInvalid)) => Ok(None),
             Err(error) => Err(error),
         }
     }

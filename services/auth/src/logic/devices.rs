@@ -1,11 +1,6 @@
 //! The device flow (RFC 8628).
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use lightning_mesh::clock::Timestamp;
 
@@ -21,30 +16,10 @@ use crate::{
         requests,
         sessions::Terms,
     },
+    lockout::Axis,
     oidc::error::{OauthError, OauthResult},
     secrets,
 };
-
-/// Within which time wrong user codes are counted.
-const WINDOW: Duration = Duration::from_mins(10);
-/// The most wrong codes of one address within the window.
-const PER_ADDRESS: u32 = 10;
-/// The most wrong codes of all addresses together within the window: with a thousand devices waiting,
-/// guessing all day hits one with a chance of one in three hundred.
-const OVERALL: u32 = 500;
-/// The most addresses that are remembered; when there are more, everybody counts as one.
-const MAX_ADDRESSES: usize = 10_000;
-
-/// Counts wrong user codes. In memory: a restart forgets it, and the codes do not live longer than it.
-#[derive(Default)]
-pub(crate) struct Guesses(Mutex<Counts>);
-
-#[derive(Default)]
-struct Counts {
-    since: Timestamp,
-    overall: u32,
-    by_address: HashMap<Option<IpAddr>, u32>,
-}
 
 /// The codes for a device. Has no `Debug`.
 pub(crate) struct DeviceCodes {
@@ -58,39 +33,6 @@ pub(crate) struct ApprovedDevice {
     pub(crate) user_id: UserId,
     pub(crate) scopes: Vec<String>,
     pub(crate) terms: Terms,
-}
-
-// === impl Guesses ===
-
-impl Guesses {
-    /// Whether one more guess from this address is heard.
-    fn is_open(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.since(counts.since) >= WINDOW {
-            *counts = Counts { since: now, ..Counts::default() };
-        }
-        let own = counts.by_address.get(&group(address)).copied().unwrap_or_default();
-        own < PER_ADDRESS && counts.overall < OVERALL
-    }
-
-    fn wrong(&self, address: Option<IpAddr>) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.overall += 1;
-        let is_full = counts.by_address.len() >= MAX_ADDRESSES;
-        let key = group(address).filter(|_| !is_full);
-        *counts.by_address.entry(key).or_default() += 1;
-    }
-}
-
-/// Whoever has one IPv6 address has a /64 of them.
-fn group(address: Option<IpAddr>) -> Option<IpAddr> {
-    match address?.to_canonical() {
-        IpAddr::V4(ip) => Some(ip.into()),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            Some(std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
-        }
-    }
 }
 
 impl Auth {
@@ -138,16 +80,18 @@ impl Auth {
         address: Option<IpAddr>,
     ) -> Result<Option<DeviceLogin>, Error> {
         let now = self.clock.now();
-        if !self.device_guesses.is_open(address, now) {
-            return Err(Error::Overloaded { retry_after: WINDOW });
-        }
+        let axes: Vec<_> = [Axis::DeviceCode(address), Axis::AnyDeviceCode]
+            .into_iter()
+            .chain(address.map(Axis::Address))
+            .collect();
+        let attempt = self.lockout.begin(&axes, now)?;
         let found = match devices::typed(typed) {
             Some(code) => self.store.device_by_user_code(&devices::user_hash(&code), now).await?,
             None => None,
         };
         match &found {
             Some(device) => self.store.device_typed(&device.id, &session.id).await?,
-            None => self.device_guesses.wrong(address),
+            None => attempt.failed(now),
         }
         Ok(found)
     }
@@ -227,6 +171,3 @@ impl Auth {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,6 +13,7 @@ use crate::{
         is_line,
         users::User,
     },
+    error::FactorError,
     lockout::Axis,
 };
 
@@ -86,7 +87,7 @@ impl Auth {
         let factors = self.store.factors(&user.id).await?;
         let factor = own(factors, id)?;
         if factor.kind != Kind::Totp || factor.confirmed_at.is_some() {
-            return Err(Error::FactorNotFound { id: shown(id) });
+            return Err(Error::Factor(FactorError::FactorNotFound { id: shown(id) }));
         }
         let axes = [Axis::Account(&user.id), Axis::Factor(&user.id)];
         let now = self.clock.now();
@@ -101,7 +102,7 @@ impl Auth {
         let codes = if has_codes { Vec::new() } else { factors::recovery_codes() };
         let hashes = hashes(&user.id, &codes);
         if !self.store.confirm_factor(&factor, step, &hashes, now).await? {
-            return Err(Error::FactorNotFound { id: shown(id) });
+            return Err(Error::Factor(FactorError::FactorNotFound { id: shown(id) }));
         }
         self.audit(&recent.event("factor.confirmed", Outcome::Success).on("factor", factor.id));
         Ok(codes)
@@ -110,7 +111,7 @@ impl Auth {
     /// Deletes one of the caller's factors.
     pub(crate) async fn delete_factor(&self, recent: &Recent, id: &str) -> Result<(), Error> {
         let user = &recent.user;
-        let unknown = || Error::FactorNotFound { id: shown(id) };
+        let unknown = || Error::Factor(FactorError::FactorNotFound { id: shown(id) });
         let known = FactorId::parse(id).map_err(|_| unknown())?;
         if !self.store.delete_factor(&user.id, &known).await? {
             return Err(unknown());
@@ -123,9 +124,9 @@ impl Auth {
     pub(crate) async fn renew_codes(&self, recent: &Recent) -> Result<Vec<String>, Error> {
         let user = &recent.user;
         if self.second_factors(&user.id).await?.is_empty() {
-            return Err(Error::LoginTooOld(
+            return Err(Error::Factor(FactorError::LoginTooOld(
                 "recovery codes stand for a second factor; confirm an authenticator app first",
-            ));
+            )));
         }
         let codes = factors::recovery_codes();
         self.store.replace_codes(&user.id, &hashes(&user.id, &codes)).await?;
@@ -177,7 +178,11 @@ impl Auth {
     /// Fails if the user can have no more factors.
     pub(super) async fn check_room(&self, user: &UserId) -> Result<(), Error> {
         let is_full = self.store.factors(user).await?.len() >= MAX_FACTORS;
-        if is_full { Err(Error::TooManyFactors { most: MAX_FACTORS }) } else { Ok(()) }
+        if is_full {
+            Err(Error::Factor(FactorError::TooManyFactors { most: MAX_FACTORS }))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -192,7 +197,7 @@ fn hashes(user: &UserId, codes: &[String]) -> Vec<String> {
 
 fn own(factors: Vec<Factor>, id: &str) -> Result<Factor, Error> {
     let own = factors.into_iter().find(|factor| factor.id.as_str() == id);
-    own.ok_or_else(|| Error::FactorNotFound { id: shown(id) })
+    own.ok_or_else(|| Error::Factor(FactorError::FactorNotFound { id: shown(id) }))
 }
 
 fn shown(id: &str) -> String {
@@ -200,7 +205,7 @@ fn shown(id: &str) -> String {
 }
 
 fn wrong(field: &'static str, text: &str) -> Error {
-    Error::FactorInvalid(vec![Violation { field, text: text.to_owned() }])
+    Error::Factor(FactorError::FactorInvalid(vec![Violation { field, text: text.to_owned() }]))
 }
 
 /// The name of a factor, or a usual one.

@@ -34,6 +34,7 @@ use crate::{
         sessions::Terms,
         users::User,
     },
+    error::CredentialError,
     oidc::{
         error::{OauthError, OauthResult},
         form::Form,
@@ -73,14 +74,19 @@ impl Auth {
     pub(crate) async fn authorize(&self, caller: &Caller, demand: &Demand) -> Result<Grant, Error> {
         let (user_id, session_id) = session_of(caller)?;
         let user = self.user(user_id.as_str()).await?;
-        let unknown = || Error::ClientNotFound { id: demand.client_id.clone() };
+        let unknown =
+            || Error::Credential(CredentialError::ClientNotFound { id: demand.client_id.clone() });
         let client = self.client(&demand.client_id).await?.ok_or_else(unknown)?;
         let (mut scopes, asked): (Vec<String>, Vec<String>) =
             demand.scopes.iter().cloned().partition(|scope| is_oidc_scope(scope));
         if !asked.is_empty() || client.first_party {
             scopes.extend(self.scopes_for(caller, &user, &asked).await?);
         }
-        let agreed = self.store.session(&session_id).await?.ok_or(Error::GrantInvalid)?;
+        let agreed = self
+            .store
+            .session(&session_id)
+            .await?
+            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
         let terms = Terms { audiences: Vec::new(), jkt: None, ..agreed.terms };
         let (code, text) = Code::give(demand, user_id, session_id, scopes, terms, self.clock.now());
         let mut values = vec![("code", text.as_str())];
@@ -107,7 +113,7 @@ impl Auth {
         let grant = form.require("grant_type")?;
         let Some(grant) = GRANT_TYPES.into_iter().find(|known| *known == grant) else {
             let given = grant.chars().take(100).collect();
-            return Err(Error::GrantUnsupported { given }.into());
+            return Err(Error::Credential(CredentialError::GrantUnsupported { given }).into());
         };
         let now = self.clock.now();
         let names_client = headers.contains_key(http::header::AUTHORIZATION)
@@ -142,7 +148,10 @@ impl Auth {
                 let Asking { client, form, jkt, address, now } = &asking;
                 self.bearer_grant(Some(client), form, jkt.as_deref(), *address, *now).await
             }
-            _ => Err(Error::GrantUnsupported { given: grant.to_owned() }.into()),
+            _ => Err(Error::Credential(CredentialError::GrantUnsupported {
+                given: grant.to_owned(),
+            })
+            .into()),
         };
         match &result {
             Ok(_) => self.note_client_use(&asking.client, now),
@@ -179,7 +188,7 @@ impl Auth {
     /// The user, if they may act.
     pub(super) async fn acting_user(&self, id: &UserId) -> Result<User, Error> {
         let user = self.store.user(id).await?.filter(|user| self.may_act(user));
-        user.ok_or(Error::GrantInvalid)
+        user.ok_or(Error::Credential(CredentialError::GrantInvalid))
     }
 
     /// The resources that a token is asked for (RFC 8707), out of those that were agreed on; none of them

@@ -14,6 +14,7 @@ use crate::{
         groups::{Change, GROUP, Group, MAX_AT_ONCE, MAX_GROUPS, MAX_MEMBERS},
         sorted,
     },
+    error::DirectoryError,
     store::changes,
 };
 
@@ -54,7 +55,9 @@ impl Auth {
             |directory| {
                 let others = directory.groups(organization);
                 if others.iter().any(|group| group.name == new.name) {
-                    return Err(Error::GroupExists { name: new.name.clone() });
+                    return Err(Error::Directory(DirectoryError::GroupExists {
+                        name: new.name.clone(),
+                    }));
                 }
                 if others.len() >= MAX_GROUPS {
                     return Err(Error::TooMany { what: "groups", limit: MAX_GROUPS });
@@ -89,7 +92,9 @@ impl Auth {
                     let new = old.changed(change.clone(), now).map_err(Error::field)?;
                     let others = directory.groups(organization);
                     if others.iter().any(|group| group.name == new.name && group.id != new.id) {
-                        return Err(Error::GroupExists { name: new.name.clone() });
+                        return Err(Error::Directory(DirectoryError::GroupExists {
+                            name: new.name,
+                        }));
                     }
                     may_change(caller, directory, old)?;
                     self.may_give_roles(caller, directory, organization, &new.roles)?;
@@ -130,9 +135,9 @@ impl Auth {
         let members = checked(members)?;
         for member in &members {
             if let Some(user) = member.strip_prefix("user:") {
-                self.user_in(caller, user).await.map_err(|error| match error {
-                    Error::UserNotFound { .. } => unknown(member),
-                    error => error,
+                self.user_in(caller, user).await.map_err(|error| {
+                    let is_unknown = matches!(error, Error::UserNotFound { .. });
+                    if is_unknown { unknown(member) } else { error }
                 })?;
             }
         }
@@ -196,7 +201,9 @@ impl Auth {
 }
 
 fn known<'a>(directory: &'a Directory, organization: &str, id: &str) -> Result<&'a Group, Error> {
-    directory.group(organization, id).ok_or_else(|| Error::GroupNotFound { id: cut(id) })
+    directory
+        .group(organization, id)
+        .ok_or_else(|| Error::Directory(DirectoryError::GroupNotFound { id: cut(id) }))
 }
 
 /// Fails unless the caller holds all that the group gives, for that is what is given or taken.
@@ -225,5 +232,5 @@ fn exists(directory: &Directory, organization: &str, member: &str) -> Result<(),
 }
 
 fn unknown(member: &str) -> Error {
-    Error::PrincipalNotFound { subject: cut(member) }
+    Error::Directory(DirectoryError::PrincipalNotFound { subject: cut(member) })
 }

@@ -21,6 +21,7 @@ use crate::{
         principals::Subject,
         sessions::{self, RefreshToken, Session},
     },
+    error::CredentialError,
     signing::{AUDIENCE, AccessClaims},
 };
 
@@ -108,7 +109,7 @@ impl Auth {
         }
         let expires = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000));
         if !self.store.revoke_token(&claims.jti, expires, self.clock.now()).await? {
-            return Err(Error::TooManyRevocations);
+            return Err(Error::Credential(CredentialError::TooManyRevocations));
         }
         self.access.changed().await;
         self.audit(&event(subject, Outcome::Success).on("token", &claims.jti));

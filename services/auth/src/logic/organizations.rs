@@ -9,13 +9,14 @@ use super::{
 use crate::{
     Error,
     domain::organizations::{Change, MAX_ORGANIZATIONS, Organization},
+    error::DirectoryError,
     store::{Slice, changes},
 };
 
 impl Auth {
     /// An organisation: the caller's own, or with `organizations.read` any.
     pub(crate) fn organization(&self, caller: &Caller, id: &str) -> Result<Organization, Error> {
-        let unknown = || Error::OrganizationNotFound { id: cut(id) };
+        let unknown = || Error::Directory(DirectoryError::OrganizationNotFound { id: cut(id) });
         if caller.organization_id != id && !caller.permits("organizations.read") {
             return Err(unknown());
         }
@@ -41,7 +42,9 @@ impl Auth {
         self.change_directory(
             |directory| {
                 if directory.organization(&new.id).is_some() {
-                    return Err(Error::OrganizationExists { id: new.id.clone() });
+                    return Err(Error::Directory(DirectoryError::OrganizationExists {
+                        id: new.id.clone(),
+                    }));
                 }
                 if directory.organizations().count() >= MAX_ORGANIZATIONS {
                     return Err(Error::TooMany { what: "organisations", limit: MAX_ORGANIZATIONS });
@@ -68,9 +71,9 @@ impl Auth {
         let (old, new) = self
             .change_directory(
                 |directory| {
-                    let old = directory
-                        .organization(id)
-                        .ok_or_else(|| Error::OrganizationNotFound { id: cut(id) })?;
+                    let old = directory.organization(id).ok_or_else(|| {
+                        Error::Directory(DirectoryError::OrganizationNotFound { id: cut(id) })
+                    })?;
                     if !etag::matches(etag, old.revision) {
                         return Err(Error::EtagMismatch);
                     }
@@ -92,11 +95,18 @@ impl Auth {
 
     /// Deletes an organisation that nobody is in.
     pub(crate) async fn delete_organization(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        let in_use = |what: &str| Error::OrganizationInUse { id: cut(id), what: what.to_owned() };
+        let in_use = |what: &str| {
+            Error::Directory(DirectoryError::OrganizationInUse {
+                id: cut(id),
+                what: what.to_owned(),
+            })
+        };
         self.change_directory(
             |directory| {
                 if directory.organization(id).is_none() {
-                    return Err(Error::OrganizationNotFound { id: cut(id) });
+                    return Err(Error::Directory(DirectoryError::OrganizationNotFound {
+                        id: cut(id),
+                    }));
                 }
                 if is_operator(id) {
                     return Err(in_use("is the operator's"));

@@ -14,6 +14,7 @@ use crate::{
         tickets::{self, Kind as TicketKind, Ticket},
         users::User,
     },
+    error::FactorError,
     lockout::Axis,
     passkeys::Passkeys,
     secrets,
@@ -53,7 +54,7 @@ impl Auth {
         let name = factor_name(name, "Passkey")?;
         let (ticket, state) = self.begun(TicketKind::PasskeyRegistration, ceremony).await?;
         if ticket.user_id.as_ref() != Some(&user.id) {
-            return Err(Error::PasskeyRefused);
+            return Err(Error::Factor(FactorError::PasskeyRefused));
         }
         let kept = self.passkeys.finish_registration(&state, answer)?;
         let now = self.clock.now();
@@ -74,7 +75,7 @@ impl Auth {
             .insert_factor(&factor, now.before(std::time::Duration::from_hours(1)))
             .await?
         {
-            return Err(Error::PasskeyRefused);
+            return Err(Error::Factor(FactorError::PasskeyRefused));
         }
         let event = recent.event("factor.confirmed", Outcome::Success);
         self.audit(&event.on("factor", factor.id.to_string()));
@@ -103,7 +104,7 @@ impl Auth {
                 attempt.succeeded();
                 self.lockout.clear(&Axis::Account(&user.id));
             }
-            Err(Error::PasskeyRefused) => {
+            Err(Error::Factor(FactorError::PasskeyRefused)) => {
                 attempt.failed(self.clock.now());
                 let event = Event::new("user.login", Outcome::Failure, "anonymous");
                 self.audit(&Event { address, ..event }.with("wrong", "passkey"));
@@ -116,16 +117,23 @@ impl Auth {
     async fn try_passkey(&self, ceremony: &str, answer: Value) -> Result<User, Error> {
         let (_, state) = self.begun(TicketKind::PasskeyLogin, ceremony).await?;
         let claim = Passkeys::claim(&answer)?;
-        let kept = self.store.passkey(&claim.credential_id).await?.ok_or(Error::PasskeyRefused)?;
+        let kept = self
+            .store
+            .passkey(&claim.credential_id)
+            .await?
+            .ok_or(Error::Factor(FactorError::PasskeyRefused))?;
         if claim.user_id.as_ref() != Some(&kept.user_id) {
-            return Err(Error::PasskeyRefused);
+            return Err(Error::Factor(FactorError::PasskeyRefused));
         }
         let used = self.passkeys.finish_login(&state, answer, &kept.data)?;
-        let user = self.acting_user(&kept.user_id).await.map_err(|_| Error::PasskeyRefused)?;
+        let user = self
+            .acting_user(&kept.user_id)
+            .await
+            .map_err(|_| Error::Factor(FactorError::PasskeyRefused))?;
         let now = self.clock.now();
         if !self.store.use_passkey(&kept.id, used.counter, &used.data, now).await? {
             // Its count did not grow: there are two of it.
-            return Err(Error::PasskeyRefused);
+            return Err(Error::Factor(FactorError::PasskeyRefused));
         }
         Ok(user)
     }
@@ -168,7 +176,7 @@ impl Auth {
     async fn begun(&self, kind: TicketKind, id: &str) -> Result<(Ticket, String), Error> {
         let hash = secrets::hash(id);
         let ticket = self.store.take_ticket(kind, &hash, self.clock.now()).await?;
-        let ticket = ticket.ok_or(Error::PasskeyRefused)?;
+        let ticket = ticket.ok_or(Error::Factor(FactorError::PasskeyRefused))?;
         let state = self.open_text(&ticket.hash, &ticket.state)?;
         let state = String::from_utf8(state).map_err(|_| Error::Row { what: "ticket" })?;
         Ok((ticket, state))

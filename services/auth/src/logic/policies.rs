@@ -19,6 +19,7 @@ use crate::{
     audit::{Event, Outcome},
     contract,
     domain::policies::{Policy, PolicyChange, PolicyId, Published, Version, draft_etag, joined},
+    error::PolicyError,
     store::Slice,
 };
 
@@ -46,7 +47,8 @@ pub(crate) struct Publication<'a> {
 
 impl Auth {
     pub(crate) async fn policy(&self, organization: &str, id: &str) -> Result<Policy, Error> {
-        let unknown = || Error::PolicyNotFound { id: id.chars().take(128).collect() };
+        let unknown =
+            || Error::Policy(PolicyError::PolicyNotFound { id: id.chars().take(128).collect() });
         let known = PolicyId::parse(id).map_err(|_| unknown())?;
         self.store.policy(organization, &known).await?.ok_or_else(unknown)
     }
@@ -66,7 +68,7 @@ impl Auth {
         change: PolicyChange,
     ) -> Result<Policy, Error> {
         let policy = Policy::new(&caller.organization_id, change, self.clock.now())
-            .map_err(|wrong| Error::PolicyInvalid(wrong.0))?;
+            .map_err(|wrong| Error::Policy(PolicyError::PolicyInvalid(wrong.0)))?;
         self.store.insert_policy(&policy).await?;
         self.audit(&edited(caller, "policy.created", policy.id.as_str()));
         Ok(policy)
@@ -87,7 +89,7 @@ impl Auth {
             }
             let changed = policy
                 .changed(change.clone(), self.clock.now())
-                .map_err(|wrong| Error::PolicyInvalid(wrong.0))?;
+                .map_err(|wrong| Error::Policy(PolicyError::PolicyInvalid(wrong.0)))?;
             if self.store.update_policy(&changed).await? {
                 self.audit(&edited(caller, "policy.updated", id));
                 return Ok(changed);
@@ -132,7 +134,7 @@ impl Auth {
         let draft = self.store.draft(&caller.organization_id).await?;
         let etag = publication.draft_etag.trim_matches('"');
         if !etag.is_empty() && etag != draft_etag(&draft) {
-            return Err(Error::PoliciesChanged);
+            return Err(Error::Policy(PolicyError::PoliciesChanged));
         }
         let (policies, note) = (enabled(&draft), publication.note);
         self.publish(caller, policies, note, publication.base, None).await
@@ -160,12 +162,12 @@ impl Auth {
         let organization = caller.organization_id.as_str();
         let (faults, effects) = check(policies.clone()).await?;
         if faults.iter().any(|fault| !fault.warning) {
-            return Err(Error::PoliciesFaulty(faults));
+            return Err(Error::Policy(PolicyError::PoliciesFaulty(faults)));
         }
         let before = self.present_version(organization).await?;
         let present = before.as_ref().map_or(0, |before| before.version);
         if base.is_some_and(|base| base != present) {
-            return Err(Error::PoliciesChanged);
+            return Err(Error::Policy(PolicyError::PoliciesChanged));
         }
         let before = before.map(|before| before.policies).unwrap_or_default();
         if let Err(error) = self.may_publish(caller, &before, &policies, &effects) {
@@ -184,7 +186,7 @@ impl Auth {
             rolled_back_to,
         };
         if !self.store.publish_policies(&version).await? {
-            return Err(Error::PoliciesChanged);
+            return Err(Error::Policy(PolicyError::PoliciesChanged));
         }
         self.access.changed().await;
         let event = Event::by(caller, "policies.published", Outcome::Success)
@@ -215,7 +217,10 @@ impl Auth {
             for permission in needed {
                 if !caller.permits(permission) {
                     let (policy_id, permission) = (effect.policy_id.clone(), permission.to_owned());
-                    return Err(Error::PoliciesEscalate { policy_id, permission });
+                    return Err(Error::Policy(PolicyError::PoliciesEscalate {
+                        policy_id,
+                        permission,
+                    }));
                 }
             }
         }
@@ -228,7 +233,10 @@ impl Auth {
             let decision = new.decide(&ask(permission));
             if !decision.allowed {
                 let permission = permission.to_owned();
-                return Err(Error::PoliciesLockout { permission, policies: decision.policies });
+                return Err(Error::Policy(PolicyError::PoliciesLockout {
+                    permission,
+                    policies: decision.policies,
+                }));
             }
         }
         if caller.permits("auth.write") {
@@ -238,7 +246,10 @@ impl Auth {
             let decision = new.decide(&ask(permission));
             if decision.allowed && !old.decide(&ask(permission)).allowed {
                 let policy_id = decision.policies.join(",");
-                return Err(Error::PoliciesEscalate { policy_id, permission: permission.clone() });
+                return Err(Error::Policy(PolicyError::PoliciesEscalate {
+                    policy_id,
+                    permission: permission.clone(),
+                }));
             }
         }
         Ok(())
@@ -254,7 +265,7 @@ impl Auth {
             0 => self.present_version(organization).await?,
             version => self.store.policy_version(organization, version).await?,
         };
-        found.ok_or(Error::PolicyVersionNotFound { version })
+        found.ok_or(Error::Policy(PolicyError::PolicyVersionNotFound { version }))
     }
 
     pub(crate) async fn policy_versions(

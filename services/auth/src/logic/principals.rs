@@ -15,6 +15,7 @@ use crate::{
         service_accounts::ServiceAccount,
         users::User,
     },
+    error::CredentialError,
 };
 
 impl Auth {
@@ -42,31 +43,42 @@ impl Auth {
         })
     }
 
-    /// Whoever a token speaks for, as they are now. [`Error::GrantInvalid`] if they are gone, disabled
+    /// Whoever a token speaks for, as they are now. [`Error::Credential(CredentialError::GrantInvalid)`] if they are gone, disabled
     /// or stopped.
     pub(crate) async fn principal(&self, subject: &Subject) -> Result<Principal, Error> {
         match subject {
             Subject::User(id) => {
-                let id = UserId::parse(id).map_err(|_| Error::GrantInvalid)?;
+                let id = UserId::parse(id)
+                    .map_err(|_| Error::Credential(CredentialError::GrantInvalid))?;
                 let user = self.acting_user(&id).await?;
                 self.principal_of(&user).await
             }
             Subject::ServiceAccount(id) => {
-                let account = self.service_account(id).ok_or(Error::GrantInvalid)?;
+                let account = self
+                    .service_account(id)
+                    .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
                 // An agent's own identity has one name only, by which it can be stopped.
                 if account.agent_id.is_some() {
-                    return Err(Error::GrantInvalid);
+                    return Err(Error::Credential(CredentialError::GrantInvalid));
                 }
-                self.principal_of_account(&account).ok_or(Error::GrantInvalid)
+                self.principal_of_account(&account)
+                    .ok_or(Error::Credential(CredentialError::GrantInvalid))
             }
             Subject::Agent(id) => {
                 let directory = self.access.directory();
-                let account = directory.account_of_agent(id).ok_or(Error::GrantInvalid)?;
-                self.principal_of_account(account).ok_or(Error::GrantInvalid)
+                let account = directory
+                    .account_of_agent(id)
+                    .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+                self.principal_of_account(account)
+                    .ok_or(Error::Credential(CredentialError::GrantInvalid))
             }
             Subject::Client(id) => {
-                let client = self.client(id).await?.ok_or(Error::GrantInvalid)?;
-                self.own_principal_of_client(&client).ok_or(Error::GrantInvalid)
+                let client = self
+                    .client(id)
+                    .await?
+                    .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+                self.own_principal_of_client(&client)
+                    .ok_or(Error::Credential(CredentialError::GrantInvalid))
             }
         }
     }
@@ -86,7 +98,7 @@ impl Auth {
             }
             Some(_) | None => self.own_principal_of_client(client),
         };
-        principal.ok_or(Error::GrantInvalid)
+        principal.ok_or(Error::Credential(CredentialError::GrantInvalid))
     }
 
     /// A service account, or an agent, with everything it may do; none if it may not act.
@@ -127,6 +139,6 @@ impl Auth {
             true => own.permissions.clone(),
             false => permissions::expanded(&own.permissions, &holdable).cloned().collect(),
         };
-        may.then(|| Principal { permissions, ..own })
+        may.then_some(Principal { permissions, ..own })
     }
 }

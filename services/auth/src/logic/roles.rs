@@ -14,6 +14,7 @@ use crate::{
         permissions::{self, ROLES, Role},
         roles::{Change, CustomRole, MAX_ROLES, is_built_in},
     },
+    error::DirectoryError,
     store::changes,
 };
 
@@ -44,7 +45,8 @@ impl Auth {
             return Ok(built_in(role, organization));
         }
         let role = directory.role(organization, name);
-        let role = role.ok_or_else(|| Error::RoleNotFound { name: cut(name) })?;
+        let role =
+            role.ok_or_else(|| Error::Directory(DirectoryError::RoleNotFound { name: cut(name) }))?;
         Ok(shown(&directory, role))
     }
 
@@ -70,7 +72,9 @@ impl Auth {
         self.change_directory(
             |directory| {
                 if directory.has_role(organization, &new.name) {
-                    return Err(Error::RoleExists { name: new.name.clone() });
+                    return Err(Error::Directory(DirectoryError::RoleExists {
+                        name: new.name.clone(),
+                    }));
                 }
                 if directory.roles(organization).count() >= MAX_ROLES {
                     return Err(Error::TooMany { what: "roles", limit: MAX_ROLES });
@@ -127,7 +131,9 @@ impl Auth {
     /// Deletes a role that nobody has.
     pub(crate) async fn delete_role(&self, caller: &Caller, name: &str) -> Result<(), Error> {
         let organization = organization_of(caller)?;
-        let in_use = |by: Vec<String>| Error::RoleInUse { name: cut(name), by: by.join(", ") };
+        let in_use = |by: Vec<String>| {
+            Error::Directory(DirectoryError::RoleInUse { name: cut(name), by: by.join(", ") })
+        };
         let deleted = self
             .change_directory(
                 |directory| {
@@ -136,13 +142,18 @@ impl Auth {
                     if !by.is_empty() {
                         return Err(in_use(by));
                     }
-                    self.may_give_roles(caller, directory, organization, &[role.name.clone()])?;
+                    self.may_give_roles(
+                        caller,
+                        directory,
+                        organization,
+                        std::slice::from_ref(&role.name),
+                    )?;
                     Ok((changes::delete_role(role), ()))
                 },
                 || in_use(Vec::new()),
             )
             .await;
-        if let Err(Error::RoleInUse { .. }) = deleted {
+        if let Err(Error::Directory(DirectoryError::RoleInUse { .. })) = deleted {
             let mut by = self.access.directory().users_of_role(organization, name);
             let users = self.store.users_with_role(organization, name, NAMED).await?;
             by.extend(users.into_iter().map(|user| format!("user:{user}")));
@@ -189,9 +200,11 @@ fn custom_role<'a>(
     name: &str,
 ) -> Result<&'a CustomRole, Error> {
     if is_built_in(name) {
-        return Err(Error::RoleBuiltIn { name: name.to_owned() });
+        return Err(Error::Directory(DirectoryError::RoleBuiltIn { name: name.to_owned() }));
     }
-    directory.role(organization, name).ok_or_else(|| Error::RoleNotFound { name: cut(name) })
+    directory
+        .role(organization, name)
+        .ok_or_else(|| Error::Directory(DirectoryError::RoleNotFound { name: cut(name) }))
 }
 
 fn built_in(role: Role, organization: &str) -> Shown {
@@ -205,7 +218,7 @@ fn built_in(role: Role, organization: &str) -> Shown {
 
 fn shown(directory: &Directory, role: &CustomRole) -> Shown {
     let (organization, contract) = (role.organization_id.as_str(), contract::permissions());
-    let held = directory.permissions_of(organization, &[role.name.clone()], contract);
+    let held = directory.permissions_of(organization, std::slice::from_ref(&role.name), contract);
     let holdable = permissions::holdable(contract, is_operator(organization));
     let effective = permissions::expanded(&held, &holdable).cloned().collect();
     Shown { name: role.name.clone(), custom: Some(role.clone()), effective }

@@ -14,6 +14,7 @@ use crate::{
         permissions,
         service_accounts::{Change, MAX_ACCOUNTS, ServiceAccount},
     },
+    error::DirectoryError,
     store::{Slice, changes},
 };
 
@@ -62,7 +63,7 @@ impl Auth {
         }
         self.change_directory(
             |directory| {
-                let exists = |what| Error::ServiceAccountExists { what };
+                let exists = |what| Error::Directory(DirectoryError::ServiceAccountExists { what });
                 if directory.accounts(organization).any(|known| known.name == new.name) {
                     return Err(exists("with this name"));
                 }
@@ -206,5 +207,5 @@ fn known<'a>(
     directory
         .account(id)
         .filter(|account| account.organization_id == organization)
-        .ok_or_else(|| Error::ServiceAccountNotFound { id: cut(id) })
+        .ok_or_else(|| Error::Directory(DirectoryError::ServiceAccountNotFound { id: cut(id) }))
 }

@@ -21,6 +21,7 @@ use crate::{
         sessions::{RefreshToken, Session, Terms},
         users::User,
     },
+    error::CredentialError,
     signing::{AccessToken, IdToken},
     store::Slice,
 };
@@ -156,7 +157,10 @@ impl Auth {
     ) -> Result<Tokens, Error> {
         let client_id =
             if session.client_id.is_empty() { OWN_CLIENT } else { session.client_id.as_str() };
-        let client = self.client(client_id).await?.ok_or(Error::GrantInvalid)?;
+        let client = self
+            .client(client_id)
+            .await?
+            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
         let principal = self.principal_of(user).await?;
         let whole = client.permitted(&principal.permissions, &session.scopes);
         let scopes = minting.scopes.unwrap_or(&session.scopes);
@@ -257,7 +261,11 @@ impl Auth {
 
     /// Ends a session: one's own, or with `auth.write` anybody's of the organisation.
     pub(crate) async fn delete_session(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        let unknown = || Error::SessionNotFound { id: id.chars().take(128).collect() };
+        let unknown = || {
+            Error::Credential(CredentialError::SessionNotFound {
+                id: id.chars().take(128).collect(),
+            })
+        };
         let known = SessionId::parse(id).map_err(|_| unknown())?;
         let session = self.store.session(&known).await?.ok_or_else(unknown)?;
         let now = self.clock.now();
@@ -308,10 +316,12 @@ pub(super) fn visible<'a>(caller: &'a Caller, asked: Option<&'a str>) -> Visible
 pub(super) fn session_of(caller: &Caller) -> Result<(UserId, SessionId), Error> {
     let user = caller.subject.strip_prefix("user:").and_then(|id| UserId::parse(id).ok());
     let session = caller.session_id.as_deref().and_then(|id| SessionId::parse(id).ok());
-    user.zip(session).ok_or(Error::SessionRequired(if is_local(caller) {
-        "this needs a user who logged in, and no user exists yet: register one with POST \
+    user.zip(session).ok_or(Error::Credential(CredentialError::SessionRequired(
+        if is_local(caller) {
+            "this needs a user who logged in, and no user exists yet: register one with POST \
          /api/v1/auth/register and log in with POST /api/v1/auth/login"
-    } else {
-        "this needs the access token of a user who logged in (POST /api/v1/auth/login)"
-    }))
+        } else {
+            "this needs the access token of a user who logged in (POST /api/v1/auth/login)"
+        },
+    )))
 }

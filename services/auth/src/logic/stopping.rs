@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Error,
     domain::{is_line, principals::Subject},
+    error::DirectoryError,
     store::{Stopped, stopped},
 };
 
@@ -87,9 +88,9 @@ impl Auth {
         let subject = Subject::parse(text);
         match &subject {
             Subject::User(id) if text.starts_with("user:") => {
-                self.user_in(caller, id).await.map_err(|error| match error {
-                    Error::UserNotFound { .. } => unknown(text),
-                    error => error,
+                self.user_in(caller, id).await.map_err(|error| {
+                    let is_unknown = matches!(error, Error::UserNotFound { .. });
+                    if is_unknown { unknown(text) } else { error }
                 })?;
             }
             Subject::ServiceAccount(id) => {
@@ -129,11 +130,13 @@ impl Auth {
             Err(status) if status.code() == Code::PermissionDenied => {
                 Err(Error::Denied { permission: "agents.read".to_owned() })
             }
-            Err(status) => Err(Error::AgentsUnreachable(Box::new(status))),
+            Err(status) => {
+                Err(Error::Directory(DirectoryError::AgentsUnreachable(Box::new(status))))
+            }
         }
     }
 }
 
 fn unknown(subject: &str) -> Error {
-    Error::PrincipalNotFound { subject: cut(subject) }
+    Error::Directory(DirectoryError::PrincipalNotFound { subject: cut(subject) })
 }

@@ -19,6 +19,7 @@ use crate::{
         upstream::Identity,
         users::{Draft, User},
     },
+    error::FactorError,
     passwords::Passwords,
     secrets,
     upstream::Pending,
@@ -98,13 +99,13 @@ impl Auth {
         let now = self.clock.now();
         let hash = secrets::hash(back.state);
         let ticket = self.store.take_ticket(Kind::Upstream, &hash, now).await?;
-        let ticket = ticket.ok_or(Error::UpstreamRefused)?;
+        let ticket = ticket.ok_or(Error::Factor(FactorError::UpstreamRefused))?;
         let way = self.open_text(&ticket.hash, &ticket.state)?;
         let way: Way = serde_json::from_slice(&way).map_err(|_| Error::Row { what: "ticket" })?;
         let is_same_browser = way.browser == secrets::hash(back.browser);
         let is_its_issuer = back.iss.is_none_or(|iss| self.upstreams.is_issuer(&way.name, iss));
         if way.name != back.name || !is_same_browser || !is_its_issuer {
-            return Err(Error::UpstreamRefused);
+            return Err(Error::Factor(FactorError::UpstreamRefused));
         }
         let identity =
             self.upstreams.finish(&way.name, back.code, &way.pending, &self.clock).await?;
@@ -116,11 +117,14 @@ impl Auth {
     }
 
     async fn link_upstream(&self, user: &UserId, identity: &Identity) -> Result<User, Error> {
-        let user = self.acting_user(user).await.map_err(|_| Error::UpstreamRefused)?;
+        let user = self
+            .acting_user(user)
+            .await
+            .map_err(|_| Error::Factor(FactorError::UpstreamRefused))?;
         let is_new = self.store.link(identity, &user.id, self.clock.now()).await?;
         let linked = self.store.linked_user(identity).await?;
         if linked.as_ref() != Some(&user.id) {
-            return Err(Error::UpstreamRefused);
+            return Err(Error::Factor(FactorError::UpstreamRefused));
         }
         if is_new {
             let event = Event::new("account.linked", Outcome::Success, format!("user:{}", user.id));
@@ -131,11 +135,14 @@ impl Auth {
 
     async fn login_upstream(&self, name: &str, identity: &Identity) -> Result<User, Error> {
         if let Some(user) = self.store.linked_user(identity).await? {
-            return self.acting_user(&user).await.map_err(|_| Error::UpstreamRefused);
+            return self
+                .acting_user(&user)
+                .await
+                .map_err(|_| Error::Factor(FactorError::UpstreamRefused));
         }
         // The first user is made on the machine itself, whoever knocks from elsewhere.
         if !self.upstreams.registers(name) || self.store.users().await? == 0 {
-            return Err(Error::UpstreamRefused);
+            return Err(Error::Factor(FactorError::UpstreamRefused));
         }
         let username = identity.new_username(&secrets::random_base62(6));
         let email = identity.email.clone().unwrap_or_default();

@@ -26,6 +26,7 @@ use crate::{
         principals::Principal,
         users::{Change, Draft, User},
     },
+    error::{CredentialError, DirectoryError},
     passwords::{self, Passwords},
     store::{Changed, Slice, Store},
 };
@@ -146,7 +147,7 @@ impl Auth {
         let wanted = draft.organization_id.as_deref().unwrap_or(own);
         let is_visible = wanted == own || caller.permits("organizations.write");
         if !is_visible || directory.organization(wanted).is_none() {
-            return Err(Error::OrganizationNotFound { id: cut(wanted) });
+            return Err(Error::Directory(DirectoryError::OrganizationNotFound { id: cut(wanted) }));
         }
         Ok(wanted.to_owned())
     }
@@ -235,9 +236,9 @@ impl Auth {
         let contract = contract::permissions();
         if !contract.iter().any(|known| known == permission) {
             let shown: String = permission.chars().take(100).collect();
-            return Err(Error::ScopeInvalid {
+            return Err(Error::Credential(CredentialError::ScopeInvalid {
                 what: format!("no method needs a permission {shown:?}"),
-            });
+            }));
         }
         if user_id.is_empty() || caller.user_id() == Some(user_id) {
             return Ok(self.verdict_of_caller(caller, permission));
@@ -322,7 +323,9 @@ pub(crate) async fn create(store: &Store, clock: &Clock, user: NewUser) -> Resul
     let directory = store.directory().await?;
     let organization = user.organization.unwrap_or_else(|| DEFAULT_ORGANIZATION.to_owned());
     if directory.organization(&organization).is_none() {
-        return Err(Error::OrganizationNotFound { id: cut(&organization) });
+        return Err(Error::Directory(DirectoryError::OrganizationNotFound {
+            id: cut(&organization),
+        }));
     }
     if let Some(role) = directory.unknown_role(&organization, &draft.roles) {
         return Err(Error::RoleUnknown { role: cut(role) });

@@ -118,7 +118,7 @@ async fn opened(auth: &Auth, text: &[u8]) -> Result<Asked, Refusal> {
             let text = "this client has to push its authorization requests (RFC 9126)";
             return Err(Refusal::Reply(reply, "invalid_request", text.to_owned()));
         }
-        return asked(auth, client, &form).await;
+        return asked(auth, client, &form);
     };
     let taken = auth.take_pushed(uri, &client.id).await.ok().flatten();
     let Some((kind, parameters)) = taken else {
@@ -131,11 +131,11 @@ async fn opened(auth: &Auth, text: &[u8]) -> Result<Asked, Refusal> {
     }
     let form =
         Form::parse(parameters.as_bytes()).map_err(|error| Refusal::Page(error.description))?;
-    asked(auth, client, &form).await
+    asked(auth, client, &form)
 }
 
 /// Reads the parameters of a request of this client.
-pub(crate) async fn asked(auth: &Auth, client: Arc<Client>, form: &Form) -> Result<Asked, Refusal> {
+pub(crate) fn asked(auth: &Auth, client: Arc<Client>, form: &Form) -> Result<Asked, Refusal> {
     let reply = reply_to(&client, form)?;
     let request = read(auth, &client, form, &reply)
         .map_err(|error| Refusal::Reply(reply, error.code, error.description))?;

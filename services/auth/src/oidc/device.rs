@@ -25,7 +25,7 @@ use crate::{
         devices::{INTERVAL, LIFETIME},
     },
     logic::Auth,
-    pages::browser::From as CallerAddress,
+    oidc::CallerAddress,
 };
 
 /// Gives a device its codes.

@@ -1,5 +1,6 @@
 //! Errors as OAuth clients expect them (RFC 6749 section 5.2): a code, a description, a status.
 
+use crate::error::CredentialError;
 use axum::{
     Json,
     response::{IntoResponse, Response},
@@ -53,17 +54,17 @@ impl OauthError {
 impl From<Error> for OauthError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
-        if let Error::TokenRefused { code, retry_after, .. } = error {
+        if let Error::Credential(CredentialError::TokenRefused { code, retry_after, .. }) = error {
             let retry_after = retry_after.map(|after| after.as_secs().max(1));
             return Self { retry_after, ..Self::new(code, text) };
         }
-        if matches!(error, Error::GrantInvalid) {
+        if matches!(error, Error::Credential(CredentialError::GrantInvalid)) {
             return Self::invalid_grant(text);
         }
-        if matches!(error, Error::GrantUnsupported { .. }) {
+        if matches!(error, Error::Credential(CredentialError::GrantUnsupported { .. })) {
             return Self::new("unsupported_grant_type", text);
         }
-        if matches!(error, Error::ScopeInvalid { .. }) {
+        if matches!(error, Error::Credential(CredentialError::ScopeInvalid { .. })) {
             return Self::new("invalid_scope", text);
         }
         let fault = lightning_mesh::fault::Fault::from(error);
@@ -94,7 +95,11 @@ impl From<Error> for OauthError {
 impl From<OauthError> for Error {
     fn from(error: OauthError) -> Self {
         let retry_after = error.retry_after.map(std::time::Duration::from_secs);
-        Self::TokenRefused { code: error.code, text: error.description, retry_after }
+        Self::Credential(CredentialError::TokenRefused {
+            code: error.code,
+            text: error.description,
+            retry_after,
+        })
     }
 }
 

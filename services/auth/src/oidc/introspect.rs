@@ -12,12 +12,12 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{Extensions, HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 
 use super::{
+    CallerAddress,
     error::{OauthError, OauthResult},
-    origin,
     token::posted,
 };
 use crate::{
@@ -67,12 +67,12 @@ struct Inactive {
 /// `POST /oauth/introspect`.
 pub(super) async fn introspect(
     State(auth): State<Arc<Auth>>,
-    extensions: Extensions,
+    CallerAddress(address): CallerAddress,
     headers: HeaderMap,
     body: Bytes,
 ) -> OauthResult<Response> {
     let form = posted(&headers, &body)?;
-    let client = auth.authenticate_client(&headers, &form, origin(&extensions)).await?;
+    let client = auth.authenticate_client(&headers, &form, address).await?;
     if client.is_public() {
         return Err(OauthError::invalid_client(
             "a client that asks about tokens must have a secret or a key",

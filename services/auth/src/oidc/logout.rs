@@ -143,7 +143,7 @@ async fn read(auth: &Auth, form: &Form) -> Result<Result<Asked, &'static str>, E
     {
         return Ok(Err("The application showed a token of another application."));
     }
-    let id = named.or(hint.as_ref().map(|hint| hint.client_id.as_str()));
+    let id = named.or_else(|| hint.as_ref().map(|hint| hint.client_id.as_str()));
     let client = match id {
         Some(id) => auth.client(id).await?,
         None => None,

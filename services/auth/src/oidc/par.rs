@@ -20,10 +20,7 @@ use super::{
     error::{OauthError, OauthResult},
     form::Form,
 };
-use crate::{
-    domain::requests::PUSHED_LIFETIME, logic::Auth, pages::browser::From as CallerAddress,
-    store::Kind,
-};
+use crate::{domain::requests::PUSHED_LIFETIME, logic::Auth, oidc::CallerAddress, store::Kind};
 
 /// Takes a request.
 pub(crate) async fn post(
@@ -41,7 +38,7 @@ pub(crate) async fn post(
     let mut form = form.without(&["client_secret", "client_assertion", "client_assertion_type"]);
     form.set("client_id", &client.id);
     let asked =
-        authorize::asked(&auth, client.clone(), &form).await.map_err(|refusal| match refusal {
+        authorize::asked(&auth, client.clone(), &form).map_err(|refusal| match refusal {
             Refusal::Page(text) => OauthError::invalid_request(text),
             Refusal::Reply(_, code, text) => OauthError::new(code, text),
         })?;

@@ -10,13 +10,13 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    CallerAddress,
     error::{OauthError, OauthResult},
-    origin,
 };
 use crate::{
     domain::clients::{
@@ -131,7 +131,7 @@ impl Said {
 /// `POST /oauth/register`.
 pub(crate) async fn register(
     State(auth): State<Arc<Auth>>,
-    extensions: Extensions,
+    CallerAddress(address): CallerAddress,
     headers: HeaderMap,
     body: Bytes,
 ) -> OauthResult<Response> {
@@ -140,7 +140,7 @@ pub(crate) async fn register(
         None => None,
     };
     let metadata = Said::read(&body)?.metadata()?;
-    let registered = auth.register_client(caller.as_ref(), metadata, origin(&extensions)).await?;
+    let registered = auth.register_client(caller.as_ref(), metadata, address).await?;
     Ok(answer(StatusCode::CREATED, &registered, &auth.config().issuer))
 }
 

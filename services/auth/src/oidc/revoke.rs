@@ -9,20 +9,19 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::{error::OauthResult, origin, token::posted};
+use super::{CallerAddress, error::OauthResult, token::posted};
 use crate::logic::Auth;
 
 /// `POST /oauth/revoke`.
 pub(super) async fn revoke(
     State(auth): State<Arc<Auth>>,
-    extensions: Extensions,
+    CallerAddress(address): CallerAddress,
     headers: HeaderMap,
     body: Bytes,
 ) -> OauthResult<Response> {
     let form = posted(&headers, &body)?;
-    let address = origin(&extensions);
     let client = auth.authenticate_client(&headers, &form, address).await?;
     auth.revoke(&client, form.require("token")?, address).await?;
     let mut response = StatusCode::OK.into_response();

@@ -8,26 +8,26 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{Extensions, HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Map, Value};
 
 use super::{
+    CallerAddress,
     error::{OauthError, OauthResult},
     form::Form,
-    origin,
 };
 use crate::logic::{Auth, sessions::Tokens};
 
 /// `POST /oauth/token`.
 pub(crate) async fn token(
     State(auth): State<Arc<Auth>>,
-    extensions: Extensions,
+    CallerAddress(address): CallerAddress,
     headers: HeaderMap,
     body: Bytes,
 ) -> OauthResult<Response> {
     let form = posted(&headers, &body)?;
     let urls = [format!("{}/oauth/token", auth.config().issuer)];
-    let tokens = auth.issue(&headers, &form, origin(&extensions), &urls).await?;
+    let tokens = auth.issue(&headers, &form, address, &urls).await?;
     Ok(answer(&tokens))
 }
 

@@ -4,6 +4,7 @@
 //! A link out of a message only shows a page; what it is for happens when its button is pressed, because
 //! programs that look through messages open links too.
 
+use crate::error::FactorError;
 use std::sync::Arc;
 
 use askama::Template;
@@ -91,14 +92,15 @@ pub(super) fn typed_wrong(error: &Error) -> bool {
             Error::PasswordWeak(_)
                 | Error::UserInvalid(_)
                 | Error::UserExists { .. }
-                | Error::FactorInvalid(_)
+                | Error::Factor(FactorError::FactorInvalid(_))
         )
 }
 
 fn sentence(error: &Error) -> String {
-    let text = match error {
-        Error::CredentialsInvalid => "the code is wrong, or was used before".to_owned(),
-        other => other.to_string(),
+    let text = if matches!(error, Error::CredentialsInvalid) {
+        "the code is wrong, or was used before".to_owned()
+    } else {
+        error.to_string()
     };
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| {
@@ -179,7 +181,7 @@ pub(crate) async fn reset(
 ) -> Response {
     let chrome = visit.chrome(&auth);
     let response = if token.token.is_empty() && auth.config().mail.is_none() {
-        broken(&chrome, Error::MailOff)
+        broken(&chrome, Error::Factor(FactorError::MailOff))
     } else {
         show(&reset_page(&chrome, &token.token, None))
     };

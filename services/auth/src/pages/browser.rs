@@ -6,7 +6,7 @@
 //! where a request comes from is checked as well. Before anybody signs in nothing is kept here of a
 //! browser, so visitors cost no row.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::to_bytes,
@@ -14,13 +14,15 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
-use lightning_mesh::{identity::Gate, serve::Peer};
 
 use super::{Chrome, failure};
 use crate::{
     domain::browser_sessions::{BrowserSession, CookieSecret, Origin},
     logic::Auth,
-    oidc::form::{Form, MAX_FORM},
+    oidc::{
+        CallerAddress,
+        form::{Form, MAX_FORM},
+    },
 };
 
 /// The hidden field of every form.
@@ -150,7 +152,7 @@ impl Visit {
     }
 
     async fn read(parts: &Parts, auth: &Auth) -> Result<Self, Response> {
-        let address = address_of(parts).await;
+        let CallerAddress(address) = CallerAddress::of(parts).await;
         let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let origin = Origin::new(address, agent.unwrap_or_default());
         let sent = Cookie::new(&auth.config().issuer).read(&parts.headers);
@@ -213,27 +215,6 @@ impl FromRequest<Arc<Auth>> for Posted {
             ));
         }
         Ok(Self { visit, form })
-    }
-}
-
-/// The address of the browser: what the gate found out, else the other end of the connection.
-pub(crate) async fn address_of(parts: &Parts) -> Option<IpAddr> {
-    let caller = match parts.extensions.get::<Arc<Gate>>() {
-        Some(gate) => gate.identify(parts).await.ok(),
-        None => None,
-    };
-    let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.addr).map(|addr| addr.ip());
-    caller.and_then(|caller| caller.address).or(peer)
-}
-
-/// The address of whoever asks, for endpoints that are not pages.
-pub(crate) struct From(pub(crate) Option<IpAddr>);
-
-impl<S: Sync> FromRequestParts<S> for From {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(address_of(parts).await))
     }
 }
 

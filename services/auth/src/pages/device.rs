@@ -64,12 +64,12 @@ pub(crate) async fn submit(State(auth): State<Arc<Auth>>, posted: Posted) -> Res
     let chrome = visit.chrome(&auth);
     match look_up(&auth, &visit, form.get("user_code").unwrap_or_default()).await {
         Ok(response) => response,
-        Err(Error::Overloaded { retry_after }) => {
+        Err(Error::AccountLocked { retry_after }) => {
             let text = "Too many wrong codes were tried. Wait ten minutes and try again.";
             let page = Enter { chrome: &chrome, wrong: Some(text) };
             let status = StatusCode::TOO_MANY_REQUESTS;
             let mut response = render_with(&page, status, &Policy::default());
-            let seconds = HeaderValue::from(retry_after.as_secs());
+            let seconds = HeaderValue::from(retry_after.as_secs().max(1));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
             response
         }

@@ -124,12 +124,12 @@ pub(crate) async fn submit(State(auth): State<Arc<Auth>>, posted: Posted) -> Res
 
 /// The page again, with the reason and the status that goes with it.
 fn refused(error: Error, page: impl Fn(&str) -> Response, text: &str, chrome: &Chrome) -> Response {
-    let after = match &error {
-        Error::AccountLocked { retry_after } | Error::Overloaded { retry_after } => {
+    let after =
+        if let Error::AccountLocked { retry_after } | Error::Overloaded { retry_after } = &error {
             Some(retry_after.as_secs().max(1))
-        }
-        _ => None,
-    };
+        } else {
+            None
+        };
     let is_busy = matches!(error, Error::Overloaded { .. });
     if after.is_none() && !matches!(error, Error::CredentialsInvalid) {
         return broken(chrome, error);
@@ -277,7 +277,7 @@ async fn read(
         return Ok(None);
     };
     // It was read before; what changed meanwhile (an address taken off the client) ends it.
-    let asked = authorize::asked(auth, client, &form).await.ok();
+    let asked = authorize::asked(auth, client, &form).ok();
     Ok(asked.map(|asked| Asked { pending: Some((name.to_owned(), progress)), ..asked }))
 }
 

@@ -26,6 +26,7 @@ use crate::{
         factors::{Factor, Kind},
         principals::Authentication,
     },
+    error::FactorError,
     logic::{
         Auth,
         passkeys::{Ceremony, METHODS},
@@ -162,7 +163,7 @@ pub(crate) async fn begin_passkey(State(auth): State<Arc<Auth>>, posted: Posted)
         let session = posted.visit.session.as_ref().ok_or(Error::CredentialsInvalid)?;
         auth.begin_passkey(&auth.recent_in_browser(session).await?).await
     };
-    begun.await.map_or_else(told, ceremony)
+    begun.await.map_or_else(told, |begun| ceremony(&begun))
 }
 
 /// Registers it.
@@ -180,7 +181,7 @@ pub(crate) async fn finish_passkey(State(auth): State<Arc<Auth>>, posted: Posted
 
 /// Begins to sign in with a passkey.
 pub(crate) async fn begin_login(State(auth): State<Arc<Auth>>, _: Posted) -> Response {
-    auth.begin_passkey_login().await.map_or_else(told, ceremony)
+    auth.begin_passkey_login().await.map_or_else(told, |begun| ceremony(&begun))
 }
 
 /// Signs in with it.
@@ -208,10 +209,10 @@ pub(crate) async fn finish_login(State(auth): State<Arc<Auth>>, posted: Posted) 
 
 fn credential(form: &Form) -> Result<Value, Error> {
     let text = form.get("credential").unwrap_or_default();
-    serde_json::from_str(text).map_err(|_| Error::PasskeyRefused)
+    serde_json::from_str(text).map_err(|_| Error::Factor(FactorError::PasskeyRefused))
 }
 
-fn ceremony(ceremony: Ceremony) -> Response {
+fn ceremony(ceremony: &Ceremony) -> Response {
     answer(&json!({"ceremony": ceremony.id, "options": ceremony.options}))
 }
 
@@ -222,14 +223,16 @@ fn answer(value: &Value) -> Response {
 }
 
 fn told(error: Error) -> Response {
-    let status = match error {
-        Error::AccountLocked { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::LoginTooOld(_) => StatusCode::FORBIDDEN,
-        error if super::ask::typed_wrong(&error) => StatusCode::BAD_REQUEST,
-        Error::PasskeyRefused => StatusCode::BAD_REQUEST,
-        error => {
-            return broken(&Chrome::new(""), error);
-        }
+    let status = if matches!(error, Error::AccountLocked { .. }) {
+        StatusCode::TOO_MANY_REQUESTS
+    } else if matches!(error, Error::Factor(FactorError::LoginTooOld(_))) {
+        StatusCode::FORBIDDEN
+    } else if super::ask::typed_wrong(&error)
+        || matches!(error, Error::Factor(FactorError::PasskeyRefused))
+    {
+        StatusCode::BAD_REQUEST
+    } else {
+        return broken(&Chrome::new(""), error);
     };
     let mut response = (status, Json(json!({}))).into_response();
     guard(&mut response);

@@ -10,6 +10,7 @@ use crate::{
         ApiKeyId, ServiceAccountId, UserId,
         api_keys::{ApiKey, MAX_PER_OWNER, Owner},
     },
+    error::CredentialError,
 };
 
 // Keys may belong to service accounts too, so `user_id` may be missing: the table is made anew, because
@@ -163,7 +164,7 @@ impl Store {
                 Err(Error::UserNotFound { id: owner.to_owned() })
             }
             Err(StoreError::Unexpected { .. }) => {
-                Err(Error::TooManyApiKeys { limit: MAX_PER_OWNER })
+                Err(Error::Credential(CredentialError::TooManyApiKeys { limit: MAX_PER_OWNER }))
             }
             Err(error) => Err(error.into()),
         }

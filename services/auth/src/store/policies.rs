@@ -13,6 +13,7 @@ use crate::{
         KEPT_VERSIONS, MAX_POLICIES, MAX_TOTAL, Policy, PolicyId, PolicySet, Published, Version,
         joined,
     },
+    error::PolicyError,
 };
 
 /// The tables.
@@ -176,7 +177,7 @@ impl Store {
         );
         match self.0.write(batch).await {
             Ok(_) => Ok(()),
-            Err(StoreError::Unexpected { .. }) => Err(Error::TooManyPolicies),
+            Err(StoreError::Unexpected { .. }) => Err(Error::Policy(PolicyError::TooManyPolicies)),
             Err(error) => Err(error.into()),
         }
     }
@@ -203,7 +204,7 @@ impl Store {
         match self.0.write(batch).await {
             Ok(_) => Ok(true),
             Err(StoreError::Unexpected { statement: 1, .. }) => Ok(false),
-            Err(StoreError::Unexpected { .. }) => Err(Error::TooManyPolicies),
+            Err(StoreError::Unexpected { .. }) => Err(Error::Policy(PolicyError::TooManyPolicies)),
             Err(error) => Err(error.into()),
         }
     }

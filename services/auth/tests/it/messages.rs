@@ -89,7 +89,7 @@ async fn message(inbox: &Inbox, subject: &str) -> (String, String) {
         let at = inbox.iter().position(|(_, text)| text.contains(&subject))?;
         Some(inbox.remove(at))
     };
-    let found = tokio::time::timeout(Duration::from_secs(10), async {
+    tokio::time::timeout(Duration::from_secs(10), async {
         loop {
             if let Some(found) = find() {
                 return found;
@@ -98,8 +98,7 @@ async fn message(inbox: &Inbox, subject: &str) -> (String, String) {
         }
     })
     .await
-    .expect("no such message comes");
-    found
+    .expect("no such message comes")
 }
 
 fn token(text: &str) -> String {

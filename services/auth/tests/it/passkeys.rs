@@ -89,7 +89,7 @@ fn as_browsers_do(value: Value) -> Value {
             let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
             Value::Object(fields.map(|(name, value)| (name, as_browsers_do(value))).collect())
         }
-        other => other,
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain,
     }
 }
 
@@ -248,7 +248,8 @@ async fn an_answer_that_was_tampered_with_is_refused() {
     let bob_handle: Vec<u8> = (0..16)
         .map(|at| u8::from_str_radix(&bob_handle[2 * at..2 * at + 2], 16).unwrap())
         .collect();
-    let changes: [(&str, &dyn Fn(&Value) -> Value); 5] = [
+    type Change<'a> = &'a dyn Fn(&Value) -> Value;
+    let changes: [(&str, Change<'_>); 5] = [
         ("origin", &|answer| {
             with_client_data(answer, |data| data["origin"] = json!("https://evil.example"))
         }),

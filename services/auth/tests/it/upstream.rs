@@ -125,7 +125,7 @@ impl Provider {
     }
 
     /// Sends a browser there and says who comes back; answers the address of the way back.
-    async fn visit(&self, begun: &str, claims: Value) -> String {
+    fn visit(&self, begun: &str, claims: Value) -> String {
         let url = url::Url::parse(begun).unwrap();
         let value = |name: &str| {
             url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
@@ -146,7 +146,7 @@ impl Provider {
 async fn come_in(provider: &Provider, browser: &Browser<'_>, claims: Value) -> Page {
     let begun = browser.get("/account/upstream/other").await;
     assert_eq!(begun.status, 303, "{begun:?}");
-    let back = provider.visit(&begun.location, claims).await;
+    let back = provider.visit(&begun.location, claims);
     browser.get(&back).await
 }
 
@@ -188,13 +188,13 @@ async fn the_way_back_is_good_once_in_its_browser_and_for_its_login() {
     let (browser, thief) = (Browser::new(&world), Browser::new(&world));
     thief.get("/account/login").await;
     let begun = browser.get("/account/upstream/other").await;
-    let back = provider.visit(&begun.location, json!({"sub": "1"})).await;
+    let back = provider.visit(&begun.location, json!({"sub": "1"}));
     assert!(!is_in(&thief.get(&back).await), "another browser");
     assert!(!is_in(&browser.get(&back).await), "used up");
     let forged = "/account/upstream/other/callback?code=abc&state=forged";
     assert!(!is_in(&browser.get(forged).await));
     let begun = browser.get("/account/upstream/other").await;
-    let back = provider.visit(&begun.location, json!({"sub": "1"})).await;
+    let back = provider.visit(&begun.location, json!({"sub": "1"}));
     let mixed = format!("{back}&iss=https%3A%2F%2Fevil.example");
     assert!(!is_in(&browser.get(&mixed).await), "another issuer answers");
     for wrong in [
@@ -225,7 +225,7 @@ async fn only_a_user_who_is_signed_in_links_an_account() {
     let link = browser.post("/account/upstream/other", &[("csrf", &csrf)]).await;
     let (_, rest) = link.text.split_once("class=\"button\" href=\"").unwrap();
     let url = rest.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&");
-    let back = provider.visit(&url, claims.clone()).await;
+    let back = provider.visit(&url, claims.clone());
     let linked = browser.get(&back).await;
     assert!(linked.text.contains("Linked"), "{linked:?}");
     let other = Browser::new(&world);
@@ -238,6 +238,6 @@ async fn only_a_user_who_is_signed_in_links_an_account() {
     let link = thief.post("/account/upstream/other", &[("csrf", &csrf)]).await;
     let (_, rest) = link.text.split_once("class=\"button\" href=\"").unwrap();
     let url = rest.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&");
-    let back = provider.visit(&url, claims).await;
+    let back = provider.visit(&url, claims);
     assert_eq!(thief.get(&back).await.status, 400);
 }

@@ -59,7 +59,7 @@ impl World {
         if !seal.is_file() {
             let mut options = std::fs::OpenOptions::new();
             let mut file = options.write(true).create(true).mode(0o600).open(&seal).unwrap();
-            file.write_all(lightning_mesh::id::generate()[..32].as_bytes()).unwrap();
+            file.write_all(&lightning_mesh::id::generate().as_bytes()[..32]).unwrap();
         }
         config.sealing_key_file.get_or_insert(seal);
         // Real time at first, so that nothing is odd about it; from there the test moves it.

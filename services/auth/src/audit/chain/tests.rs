@@ -22,7 +22,7 @@ fn a_link_holds_only_in_its_place_and_as_it_was() {
     assert!(!changed.follows(2, &first.hash), "a column was changed");
     let forged = Link::forge(changed.entry, 2, first.hash.clone());
     assert_ne!(forged.hash, second.hash);
-    let mut changed = second.clone();
+    let mut changed = second;
     changed.content = changed.content.replace("user:1", "user:3");
     assert!(!changed.follows(2, &first.hash), "the content was changed");
 }

@@ -1,3 +1,5 @@
+//! Rules of policies and of who may publish them.
+
 use super::*;
 
 fn policy(name: &str, text: &str) -> Result<Policy, Violations> {

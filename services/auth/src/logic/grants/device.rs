@@ -5,6 +5,7 @@ use crate::{
     Error,
     audit::Outcome,
     domain::sessions::{Session, Terms},
+    error::CredentialError,
     logic::sessions::{Minting, Tokens},
     oidc::error::OauthResult,
 };
@@ -15,7 +16,7 @@ impl Auth {
         let now = asking.now;
         let approved = self.redeem_device_code(&asking.client, device_code, now).await?;
         if approved.terms.jkt.is_some() && approved.terms.jkt != asking.jkt {
-            return Err(Error::GrantInvalid.into());
+            return Err(Error::Credential(CredentialError::GrantInvalid).into());
         }
         let user = self.acting_user(&approved.user_id).await?;
         let audiences = self.audiences(asking.form, &approved.terms.audiences)?;

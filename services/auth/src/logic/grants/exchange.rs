@@ -117,10 +117,7 @@ impl Auth {
     ) -> OauthResult<AccessClaims> {
         let refused =
             || OauthError::invalid_grant(format!("the {what} is not a good access token"));
-        let given = self.signing.read_access_token(text, now).ok_or_else(refused)?;
-        if self.access.is_revoked(given.sid.as_deref(), &given.jti) {
-            return Err(refused());
-        }
+        let given = self.read_access_token(text).ok_or_else(refused)?;
         if let Some(id) = &given.sid {
             let id = SessionId::parse(id).map_err(|_| refused())?;
             let session = self.store.session(&id).await?;

@@ -19,6 +19,7 @@ use crate::{
         policies::{draft_etag, joined},
         principals::Principal,
     },
+    error::PolicyError,
     logic::Auth,
     store::Slice,
 };
@@ -68,7 +69,7 @@ impl Auth {
         let policies = enabled(&draft);
         let (faults, _) = check(policies.clone()).await?;
         if faults.iter().any(|fault| !fault.warning) {
-            return Err(Error::PoliciesFaulty(faults));
+            return Err(Error::Policy(PolicyError::PoliciesFaulty(faults)));
         }
         let present = self.present_version(&organization).await?;
         let base_version = present.as_ref().map_or(0, |present| present.version);

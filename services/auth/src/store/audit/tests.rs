@@ -18,7 +18,7 @@ async fn five(folder: &tempfile::TempDir) -> Store {
         let entry = Entry::of(&event, Timestamp::from_micros(second * 1_000_000));
         let head = store.head().await.unwrap();
         let link = Link::forge(entry, head.sequence + 1, head.hash.clone());
-        assert!(store.append_events(&head, &[link.clone()]).await.unwrap());
+        assert!(store.append_events(&head, std::slice::from_ref(&link)).await.unwrap());
         assert!(!store.append_events(&head, &[link]).await.unwrap(), "the end is elsewhere now");
     }
     store
