@@ -47,6 +47,9 @@ mod directory;
 #[path = "it/factors.rs"]
 mod factors;
 #[cfg(test)]
+#[path = "it/lockout.rs"]
+mod lockout;
+#[cfg(test)]
 #[path = "it/logins.rs"]
 mod logins;
 #[cfg(test)]

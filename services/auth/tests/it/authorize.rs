@@ -465,3 +465,22 @@ async fn a_code_dies_with_the_session_it_was_agreed_to_in() {
     browser.fill(&page, &[("decision", "leave")]).await;
     assert_eq!(world.exchange(&code).await.status, 400);
 }
+
+#[tokio::test]
+async fn an_id_token_says_whom_the_application_means() {
+    let world = World::with(config()).await;
+    let (ada, _) = world.admin().await;
+    world.user(&ada, "bob", "viewer").await;
+    let browser = world.browser().signed_in("ada").await;
+    let tokens = world.exchange(&browser.code(&[]).await).await.body;
+    let hint = tokens["id_token"].as_str().unwrap();
+    // It has expired since: it is no credential.
+    world.advance(Duration::from_hours(2));
+    let silent = authorize(&[("prompt", "none"), ("id_token_hint", hint)]);
+    assert!(browser.get(&silent).await.answer()["code"].is_string());
+    let other = world.browser().signed_in("bob").await;
+    other.get(&silent).await.refused("login_required");
+    // With pages, the other one is asked to sign in.
+    let page = other.visit(&authorize(&[("id_token_hint", hint)])).await;
+    assert!(page.text.contains("Sign in"), "{}", page.text);
+}

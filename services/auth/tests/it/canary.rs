@@ -9,7 +9,11 @@ use std::{
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::world::{PASSWORD, World};
+use crate::{
+    browser::{Browser, config},
+    factors::App,
+    world::{PASSWORD, Person, World},
+};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -63,6 +67,54 @@ fn files_without(folder: &Path, secrets: &[String]) -> usize {
     files
 }
 
+/// What a browser, a device and an application hold.
+async fn secrets_of_programs(browser: &Browser<'_>, ada: &Person<'_>) -> Vec<String> {
+    let mut secrets = vec![browser.cookie()];
+    let values = [("client_id", "spa"), ("scope", "openid agents.read")];
+    let page = browser.post_with("/oauth/device_authorization", &values, &[]).await;
+    let device: Value = serde_json::from_str(&page.text).unwrap();
+    for name in ["device_code", "user_code"] {
+        secrets.push(device[name].as_str().unwrap().to_owned());
+    }
+    let page = browser.visit("/account/device").await;
+    browser.fill(&page, &[("user_code", device["user_code"].as_str().unwrap())]).await;
+    let device_code = device["device_code"].as_str().unwrap();
+    let grant = "urn:ietf:params:oauth:grant-type:device_code";
+    let values = [("grant_type", grant), ("client_id", "spa"), ("device_code", device_code)];
+    browser.post_with("/oauth/token", &values, &[]).await;
+    let body = json!({"name": "App", "redirect_uris": ["https://app.example/cb"]});
+    let made = ada.post("/api/v1/clients", body).await.body;
+    let (id, secret) =
+        (made["id"].as_str().unwrap(), made["client_secret"].as_str().unwrap().to_owned());
+    for secret in [secret.as_str(), "a-wrong-secret-that-is-nowhere-kept"] {
+        let values = [("client_id", id), ("client_secret", secret), ("token", "nonsense")];
+        browser.post_with("/oauth/introspect", &values, &[]).await;
+        secrets.push(secret.to_owned());
+    }
+    secrets
+}
+
+/// What an authenticator app and a lost password bring along.
+async fn secrets_of_an_account(world: &World, ada: &Person<'_>) -> Vec<String> {
+    let begun = ada.post("/api/v1/account/factors/totp", json!({"name": "phone"})).await.body;
+    let id = begun["factor"]["id"].as_str().unwrap();
+    let code = App::with(&begun["secret"]).code(world.time());
+    let path = format!("/api/v1/account/factors/{id}:confirm");
+    let done = ada.post(&path, json!({"code": code})).await.body;
+    let mut secrets = vec![begun["secret"].as_str().unwrap().to_owned()];
+    let codes = done["codes"].as_array().unwrap().iter();
+    secrets.extend(codes.map(|code| code.as_str().unwrap().to_owned()));
+    let body = json!({"username": "ada", "password": PASSWORD, "otp": secrets[1]});
+    assert_eq!(world.nobody().post("/api/v1/auth/login", body).await.status, 200);
+    let user = ada.get("/api/v1/account").await.body["id"].as_str().unwrap().to_owned();
+    let link = ada.post(&format!("/api/v1/users/{user}:resetPassword"), json!({})).await.body;
+    let password = "seven purple lanterns drift";
+    let body = json!({"token": link["token"], "new_password": password});
+    assert_eq!(world.nobody().post("/api/v1/auth/password/complete", body).await.status, 204);
+    secrets.extend([link["token"].as_str().unwrap().to_owned(), password.to_owned()]);
+    secrets
+}
+
 #[tokio::test]
 async fn no_secret_is_in_a_log_or_a_file() {
     let log = Log::default();
@@ -73,7 +125,7 @@ async fn no_secret_is_in_a_log_or_a_file() {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone()).finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
-    let world = World::new().await;
+    let world = World::with(config()).await;
     let (ada, tokens) = world.admin().await;
     let mut secrets = vec![PASSWORD.to_owned()];
     secrets.extend(secrets_of(&tokens));
@@ -99,7 +151,12 @@ async fn no_secret_is_in_a_log_or_a_file() {
     }
     secrets.extend(secrets_of(&world.refresh(&tokens["refresh_token"]).await.body));
     world.refresh(&tokens["refresh_token"]).await;
-    assert!(secrets.len() >= 10, "{}", secrets.len());
+    let (ada, _) = world.login("ada").await;
+    let browser = world.browser().signed_in("ada").await;
+    secrets.extend(secrets_of_programs(&browser, &ada).await);
+    secrets.extend(secrets_of_an_account(&world, &ada).await);
+    assert!(secrets.iter().all(|secret| secret.len() >= 8));
+    assert!(secrets.len() >= 25, "{}", secrets.len());
 
     // While it runs: the newest rows are in the write-ahead log.
     assert!(files_without(world.folder.path(), &secrets) > 0);

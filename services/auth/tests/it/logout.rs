@@ -117,6 +117,35 @@ async fn after_logging_out_the_browser_goes_only_to_registered_addresses() {
 }
 
 #[tokio::test]
+async fn an_id_token_of_the_session_ends_it_without_a_question() {
+    let world = World::with(config()).await;
+    let (ada, _) = world.admin().await;
+    world.user(&ada, "bob", "viewer").await;
+    let browser = world.browser().signed_in("ada").await;
+    let tokens = world.exchange(&browser.code(&[]).await).await.body;
+    let hint = tokens["id_token"].as_str().unwrap();
+    let path = logout(&[
+        ("id_token_hint", hint),
+        ("post_logout_redirect_uri", AFTERWARDS),
+        ("state", "s"),
+    ]);
+    let forged = format!("{}A", &hint[..hint.len() - 1]);
+    let forged = if forged == hint { format!("{}B", &hint[..hint.len() - 1]) } else { forged };
+    browser.get(&logout(&[("id_token_hint", &forged)])).await.told("not ours");
+    let other_client = logout(&[("id_token_hint", hint), ("client_id", "spa")]);
+    browser.get(&other_client).await.told("another application");
+    // Somebody else is asked.
+    let other = world.browser().signed_in("bob").await;
+    let page = other.get(&path).await;
+    assert!(page.text.contains("Sign out?") && page.location().is_none(), "{page:?}");
+    // It may have expired.
+    world.advance(Duration::from_hours(2));
+    let gone = format!("{AFTERWARDS}?state=s");
+    assert_eq!(browser.get(&path).await.location(), Some(gone.as_str()));
+    browser.get(&authorize(&[("prompt", "none")])).await.refused("login_required");
+}
+
+#[tokio::test]
 async fn an_access_token_is_no_hint() {
     let world = world().await;
     let browser = world.browser().signed_in("ada").await;

@@ -302,6 +302,9 @@ async fn a_relying_party_gets_an_id_token_and_user_info() {
             assert_eq!(info.body["email"], "Ada@example.com");
             assert!(info.body.get("name").is_none(), "{info:?}");
         }
+        let form: &[_] = &[("access_token", tokens["access_token"].as_str().unwrap())];
+        let info = send(&world, Method::POST, "/oauth/userinfo", &[], Some(form)).await;
+        assert_eq!((info.status.as_u16(), &info.body["sub"]), (200, &claims["sub"]));
         // T7: an ID token opens nothing.
         let header: &[_] = &[("authorization", &*format!("Bearer {text}"))];
         assert_eq!(userinfo(&world, Method::GET, header).await.status, 401);
