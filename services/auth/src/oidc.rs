@@ -13,7 +13,7 @@ use axum::{
 };
 use http::request::Parts;
 use lightning_mesh::{
-    identity::{ADDRESS, Gate},
+    identity::{ADDRESS, Caller, Gate},
     serve::Peer,
 };
 
@@ -68,6 +68,10 @@ pub(crate) struct CallerAddress(pub(crate) Option<IpAddr>);
 
 impl CallerAddress {
     pub(crate) async fn of(parts: &Parts) -> Self {
+        // Found out on the way in, before the credential of the client took its place again.
+        if let Some(caller) = parts.extensions.get::<Caller>() {
+            return Self(caller.address);
+        }
         let gate = parts.extensions.get::<Arc<Gate>>();
         let told = match gate.filter(|_| parts.headers.contains_key(ADDRESS)) {
             Some(gate) => gate.identify(parts).await.ok().and_then(|caller| caller.address),
