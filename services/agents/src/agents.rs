@@ -22,6 +22,7 @@ use tonic::Code;
 
 use crate::{
     Error,
+    access::{self, READ, WRITE},
     domain::{Agent, AgentId, Change, DEFAULT_PERMISSIONS, Design, Maker, NewAgent, Status},
     pages,
     peer::Failure,
@@ -57,8 +58,10 @@ impl Agents {
         Self { store, templates, peers, clock, tally }
     }
 
-    pub(crate) async fn get(&self, organization: &str, id: &AgentId) -> Result<Agent, Error> {
-        self.store.agent(organization, id).await
+    pub(crate) async fn get(&self, caller: &Caller, id: &AgentId) -> Result<Agent, Error> {
+        let agent = self.store.agent(caller.organization()?, id).await?;
+        access::check(caller, READ, &agent)?;
+        Ok(agent)
     }
 
     /// A page of agents and the token of the next.
@@ -81,11 +84,12 @@ impl Agents {
     /// A page of the versions of an agent, newest first, and the token of the next.
     pub(crate) async fn versions(
         &self,
-        organization: &str,
+        caller: &Caller,
         id: &AgentId,
         page: &Page,
     ) -> Result<(Vec<Agent>, String), Error> {
-        self.store.agent(organization, id).await?;
+        let agent = self.get(caller, id).await?;
+        let organization = agent.organization_id.as_str();
         pages::fill(
             page,
             |agent: &Agent| (i64::from(agent.version), String::new()),
@@ -116,6 +120,7 @@ impl Agents {
         let maker = maker(caller, new.permissions)?;
         let design = new.patch.apply(base);
         let agent = Agent::new(maker, id, new.template_id, design, self.clock.now());
+        access::check(caller, WRITE, &agent)?;
         let once = key.map(|key| repeat::once(key, &pb::Agent::from(agent.clone())));
         match self.store.insert_agent(&agent, once).await? {
             Written::Before(reply) => Ok(Reply::Again(reply)),
@@ -130,7 +135,7 @@ impl Agents {
     /// Changes the design, which makes the next version.
     pub(crate) async fn update(&self, caller: &Caller, change: Change) -> Result<Agent, Error> {
         let Change { id, etag, template_id, patch, permissions } = change;
-        self.evolve(caller.organization()?, &id, &etag, |agent, now| {
+        self.evolve(caller, &id, &etag, |agent, now| {
             if template_id.is_some() && template_id != agent.template_id {
                 return Err(Error::TemplateFixed);
             }
@@ -148,12 +153,12 @@ impl Agents {
     /// Moves an agent to another status.
     pub(crate) async fn set_status(
         &self,
-        organization: &str,
+        caller: &Caller,
         id: &AgentId,
         status: Status,
         etag: &str,
     ) -> Result<Agent, Error> {
-        self.evolve(organization, id, etag, |agent, now| {
+        self.evolve(caller, id, etag, |agent, now| {
             let moves = agent.status != status;
             moves.then(|| agent.moved(status, now)).transpose()
         })
@@ -168,12 +173,12 @@ impl Agents {
         id: &AgentId,
         workflow_id: Option<String>,
     ) -> Result<Agent, Error> {
-        let organization = caller.organization()?;
-        self.store.agent(organization, id).await?;
+        let agent = self.store.agent(caller.organization()?, id).await?;
+        access::check(caller, WRITE, &agent)?;
         if let Some(workflow_id) = &workflow_id {
             self.check_workflow(caller, workflow_id).await?;
         }
-        self.evolve(organization, id, "", |agent, now| {
+        self.evolve(caller, id, "", |agent, now| {
             let design = Design { workflow_id: workflow_id.clone(), ..agent.design.clone() };
             Ok((design != agent.design).then(|| agent.redesigned(design, now)))
         })
@@ -183,13 +188,15 @@ impl Agents {
     /// Deletes an agent with its versions and deployments.
     pub(crate) async fn delete(
         &self,
-        organization: &str,
+        caller: &Caller,
         id: &AgentId,
         etag: &str,
         force: bool,
     ) -> Result<(), Error> {
+        let organization = caller.organization()?;
         for _ in 0..ATTEMPTS {
             let agent = self.store.agent(organization, id).await?;
+            access::check(caller, WRITE, &agent)?;
             check_etag(etag, &agent)?;
             if agent.status == Status::Deployed && !force {
                 return Err(Error::AgentDeployed { id: id.clone() });
@@ -204,20 +211,27 @@ impl Agents {
         Err(Error::Contended)
     }
 
-    /// Reads an agent, lets `decide` say what becomes of it, and writes that unless it is `None`.
+    /// Reads an agent, lets `decide` say what becomes of it, and writes that unless it is `None`. The
+    /// caller must be allowed to write it as it was and as it becomes, so that nobody changes labels to
+    /// get around a policy.
     async fn evolve(
         &self,
-        organization: &str,
+        caller: &Caller,
         id: &AgentId,
         etag: &str,
         decide: impl Fn(&Agent, Timestamp) -> Result<Option<Agent>, Error>,
     ) -> Result<Agent, Error> {
+        let organization = caller.organization()?;
         for _ in 0..ATTEMPTS {
             let before = self.store.agent(organization, id).await?;
+            access::check(caller, WRITE, &before)?;
             check_etag(etag, &before)?;
             let Some(after) = decide(&before, self.clock.now())? else {
                 return Ok(before);
             };
+            if after.design.labels != before.design.labels {
+                access::check(caller, WRITE, &after)?;
+            }
             if self.store.update_agent(&before, &after).await? {
                 let (version, status) = (after.version, after.status.as_str());
                 tracing::info!(agent_id = %id, version, status, "agent changed");

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use lightning_mesh::{clock::Clock, idempotency::Key, page::Page};
+use lightning_mesh::{clock::Clock, idempotency::Key, identity::Caller, page::Page};
 use lightning_proto::agents::v1 as pb;
 
 use crate::{
     Error,
+    access::{self, DEPLOY, READ},
     domain::{AgentId, Deployment, DeploymentId, DeploymentStatus, Order},
     pages,
     repeat::{self, Reply},
@@ -34,21 +35,22 @@ impl Deployments {
 
     pub(crate) async fn get(
         &self,
-        organization: &str,
+        caller: &Caller,
         id: &DeploymentId,
     ) -> Result<Deployment, Error> {
-        self.store.deployment(organization, id).await
+        self.allowed(caller, READ, id).await
     }
 
     /// A page of the deployments of an agent and the token of the next.
     pub(crate) async fn list(
         &self,
-        organization: &str,
+        caller: &Caller,
         agent: &AgentId,
         filter: &DeploymentFilter,
         page: &Page,
     ) -> Result<(Vec<Deployment>, String), Error> {
-        self.store.agent(organization, agent).await?;
+        let organization = caller.organization()?;
+        access::check(caller, READ, &self.store.agent(organization, agent).await?)?;
         let ascending = page.order() == "create_time";
         pages::fill(
             page,
@@ -64,14 +66,16 @@ impl Deployments {
     /// Deploys a version to an environment, in place of what is there.
     pub(crate) async fn deploy(
         &self,
-        organization: &str,
+        caller: &Caller,
         order: Order,
         key: Option<Key>,
     ) -> Result<Reply<Deployment>, Error> {
         if let Some(reply) = self.store.recall(key.as_ref()).await? {
             return Ok(Reply::Again(reply));
         }
+        let organization = caller.organization()?;
         let agent = self.store.agent(organization, &order.agent_id).await?;
+        access::check(caller, DEPLOY, &agent)?;
         agent.check_deployable()?;
         let version = order.version.unwrap_or(agent.version);
         self.store.check_version(&agent, version).await?;
@@ -100,16 +104,30 @@ impl Deployments {
     /// Stops a deployment. One that has ended is answered as it is.
     pub(crate) async fn stop(
         &self,
-        organization: &str,
+        caller: &Caller,
         id: &DeploymentId,
     ) -> Result<Deployment, Error> {
-        let deployment = self.store.deployment(organization, id).await?;
+        let deployment = self.allowed(caller, DEPLOY, id).await?;
         if deployment.status == DeploymentStatus::Active
             && self.store.stop_deployment(&deployment, self.clock.now()).await?
         {
             self.tally.deployments_active(-1);
             tracing::info!(agent_id = %deployment.agent_id, deployment_id = %id, "deployment stopped");
         }
-        self.store.deployment(organization, id).await
+        self.store.deployment(caller.organization()?, id).await
+    }
+
+    /// A deployment of an agent to which the caller may do this.
+    async fn allowed(
+        &self,
+        caller: &Caller,
+        permission: &str,
+        id: &DeploymentId,
+    ) -> Result<Deployment, Error> {
+        let organization = caller.organization()?;
+        let deployment = self.store.deployment(organization, id).await?;
+        let agent = self.store.agent(organization, &deployment.agent_id).await?;
+        access::check(caller, permission, &agent)?;
+        Ok(deployment)
     }
 }

@@ -23,8 +23,9 @@ use admission::{Admission, Permit};
 
 use crate::{
     Error,
+    access::{self, INVOKE},
     domain::{Answer, Deployment, Design, Invocation, InvocationId, Question, Status},
-    store::Store,
+    store::{Active, Store},
     tally::Tally,
 };
 
@@ -114,8 +115,9 @@ impl Invocations {
         let Question { agent_id, environment, .. } = question;
         let organization = caller.organization()?;
         let active = self.store.active_deployment(organization, agent_id, environment).await?;
-        let Some((deployment, design, allowed)) = active else {
+        let Some(active) = active else {
             let agent = self.store.agent(organization, agent_id).await?;
+            access::check(caller, INVOKE, &agent)?;
             return Err(match agent.status {
                 Status::Archived => Error::AgentArchived { id: agent.id },
                 Status::Draft | Status::Testing | Status::Active | Status::Deployed => {
@@ -123,6 +125,8 @@ impl Invocations {
                 }
             });
         };
+        let Active { deployment, design, permissions: allowed, owner_id, labels } = active;
+        access::check_parts(caller, INVOKE, organization, agent_id, &owner_id, &labels)?;
         if caller.actors.len() >= MAX_ACTORS {
             return Err(Error::ChainTooLong { id: agent_id.clone() });
         }

@@ -15,6 +15,7 @@ use lightning_proto::agents::v1::{
 };
 use lightning_store::Settings;
 
+mod access;
 mod agents;
 mod api;
 mod config;

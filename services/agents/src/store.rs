@@ -17,7 +17,7 @@ mod schema;
 mod versions;
 
 pub(crate) use agents::AgentFilter;
-pub(crate) use deployments::DeploymentFilter;
+pub(crate) use deployments::{Active, DeploymentFilter};
 
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "agents", sql: TABLES },

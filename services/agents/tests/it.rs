@@ -10,6 +10,7 @@ mod it {
     mod invocations;
     mod organizations;
     mod peers;
+    mod policies;
     mod rest;
     mod scaled;
     mod support;

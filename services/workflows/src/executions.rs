@@ -13,6 +13,7 @@ use tonic::Code;
 
 use crate::{
     Error,
+    access::{self, EXECUTE, READ},
     domain::{Execution, ExecutionId, Start, Status, StepRun, Version},
     engine::Engine,
     pages::{self, weight},
@@ -51,7 +52,7 @@ impl Executions {
             return Ok(Reply::Again(reply));
         }
         let organization = caller.organization()?;
-        let version = self.version(organization, &start).await?;
+        let version = self.version(caller, &start).await?;
         self.check_input(&version, &start).await?;
         if let Some(url) = &start.callback_url {
             self.check_callback(caller, url).await?;
@@ -78,8 +79,10 @@ impl Executions {
         }
     }
 
-    async fn version(&self, organization: &str, start: &Start) -> Result<Version, Error> {
+    async fn version(&self, caller: &Caller, start: &Start) -> Result<Version, Error> {
+        let organization = caller.organization()?;
         let workflow = self.store.workflow(organization, &start.workflow_id).await?;
+        access::check_workflow(caller, EXECUTE, &workflow)?;
         match start.version {
             Some(number) if number != workflow.version.number => {
                 self.store.version(organization, &start.workflow_id, number).await
@@ -142,11 +145,44 @@ impl Executions {
 
     pub(crate) async fn get(
         &self,
-        organization: &str,
+        caller: &Caller,
         id: &ExecutionId,
     ) -> Result<(Execution, Vec<StepRun>), Error> {
+        let (execution, steps, _) = self.engine.look(caller.organization()?, id).await?;
+        access::check_execution(caller, READ, &execution)?;
+        Ok((execution, steps))
+    }
+
+    /// Waits for the end of an execution that the caller started just now, and shows it to them: that is
+    /// part of running a workflow, whoever may look at executions otherwise.
+    pub(crate) async fn outcome(
+        &self,
+        caller: &Caller,
+        id: &ExecutionId,
+    ) -> Result<(Execution, Vec<StepRun>), Error> {
+        let organization = caller.organization()?;
+        self.engine.ended(organization, id).await?;
         let (execution, steps, _) = self.engine.look(organization, id).await?;
         Ok((execution, steps))
+    }
+
+    /// Stops an execution.
+    pub(crate) async fn cancel(
+        &self,
+        caller: &Caller,
+        id: &ExecutionId,
+        reason: &str,
+    ) -> Result<Execution, Error> {
+        let organization = caller.organization()?;
+        let execution = self.engine.glance(organization, id).await?;
+        access::check_execution(caller, EXECUTE, &execution)?;
+        self.engine.cancel(organization, id, reason).await
+    }
+
+    /// Checks that the caller may watch an execution.
+    pub(crate) async fn check_watch(&self, caller: &Caller, id: &ExecutionId) -> Result<(), Error> {
+        let execution = self.engine.glance(caller.organization()?, id).await?;
+        access::check_execution(caller, READ, &execution)
     }
 }
 

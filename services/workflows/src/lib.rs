@@ -15,6 +15,7 @@ use lightning_proto::workflows::v1::{
 };
 use lightning_store::Settings;
 
+mod access;
 mod api;
 mod config;
 mod convert;

@@ -5,12 +5,17 @@
 //! writes only if it is still so.
 
 use lightning_mesh::{
-    clock::Clock, etag, idempotency::Key, identity::DEFAULT_ORGANIZATION, page::Page,
+    clock::Clock,
+    etag,
+    idempotency::Key,
+    identity::{Caller, DEFAULT_ORGANIZATION},
+    page::Page,
 };
 use lightning_proto::workflows::v1 as pb;
 
 use crate::{
     Error,
+    access::{self, READ, WRITE},
     convert::{self, Draft},
     definition,
     domain::{Change, Given, Labels, Version, Workflow, WorkflowId},
@@ -59,8 +64,10 @@ impl Workflows {
         Ok(())
     }
 
-    pub(crate) async fn get(&self, organization: &str, id: &WorkflowId) -> Result<Workflow, Error> {
-        self.store.workflow(organization, id).await
+    pub(crate) async fn get(&self, caller: &Caller, id: &WorkflowId) -> Result<Workflow, Error> {
+        let workflow = self.store.workflow(caller.organization()?, id).await?;
+        access::check_workflow(caller, READ, &workflow)?;
+        Ok(workflow)
     }
 
     /// A page of workflows and the token of the next.
@@ -83,11 +90,12 @@ impl Workflows {
     /// A page of the versions of a workflow, newest first, and the token of the next.
     pub(crate) async fn versions(
         &self,
-        organization: &str,
+        caller: &Caller,
         id: &WorkflowId,
         page: &Page,
     ) -> Result<(Vec<Version>, String), Error> {
-        self.store.workflow(organization, id).await?;
+        self.get(caller, id).await?;
+        let organization = caller.organization()?;
         pages::fill(
             page,
             |version: &Version| (i64::from(version.number), String::new()),
@@ -102,16 +110,18 @@ impl Workflows {
 
     pub(crate) async fn create(
         &self,
-        organization: &str,
+        caller: &Caller,
         draft: Draft,
         key: Option<Key>,
     ) -> Result<Reply<Workflow>, Error> {
         if let Some(reply) = self.store.recall(key.as_ref()).await? {
             return Ok(Reply::Again(reply));
         }
+        let organization = caller.organization()?;
+        let id = draft.id.unwrap_or_else(WorkflowId::generate);
+        access::check_labelled(caller, WRITE, &id, &draft.labels)?;
         let given = read(draft.definition.definition, draft.definition.source).await?;
         let name = named(draft.name, &given);
-        let id = draft.id.unwrap_or_else(WorkflowId::generate);
         // A shared one stands in the way too, so that nobody takes one for the other.
         match self.store.workflow(organization, &id).await {
             Ok(found) if found.organization_id != organization => {
@@ -132,11 +142,14 @@ impl Workflows {
         }
     }
 
+    /// Changes a workflow. The caller must be allowed to write it as it was and as it becomes, so that
+    /// nobody changes labels to get around a policy.
     pub(crate) async fn update(
         &self,
-        organization: &str,
+        caller: &Caller,
         change: convert::ChangeDraft,
     ) -> Result<Workflow, Error> {
+        let organization = caller.organization()?;
         let definition = match change.definition {
             Some(draft) => Some(read(draft.definition, draft.source).await?),
             None => None,
@@ -151,10 +164,14 @@ impl Workflows {
         };
         for _ in 0..ATTEMPTS {
             let before = self.own(organization, &change.id).await?;
+            access::check_workflow(caller, WRITE, &before)?;
             if !etag::matches(&change.etag, before.revision) {
                 return Err(Error::EtagMismatch);
             }
             let (after, new_version) = self.changed(before, &change);
+            if change.labels.is_some() {
+                access::check_workflow(caller, WRITE, &after)?;
+            }
             if self.store.update_workflow(&after, new_version).await? {
                 tracing::info!(workflow_id = %after.id, version = after.version.number, "workflow updated");
                 return Ok(after);
@@ -168,12 +185,14 @@ impl Workflows {
 
     pub(crate) async fn delete(
         &self,
-        organization: &str,
+        caller: &Caller,
         id: &WorkflowId,
         etag: &str,
     ) -> Result<(), Error> {
+        let organization = caller.organization()?;
         for _ in 0..ATTEMPTS {
             let workflow = self.own(organization, id).await?;
+            access::check_workflow(caller, WRITE, &workflow)?;
             if !etag::matches(etag, workflow.revision) {
                 return Err(Error::EtagMismatch);
             }

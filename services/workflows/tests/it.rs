@@ -10,6 +10,7 @@ mod it {
     mod depth;
     mod engine;
     mod organizations;
+    mod policies;
     mod resources;
     mod samples;
     mod scaled;

@@ -19,7 +19,7 @@ impl AgentService for Api {
     ) -> Result<Response<pb::Agent>, Status> {
         let (caller, request) = Caller::split(request)?;
         let id = agent_id("id", &request.id)?;
-        Ok(Response::new(self.agents.get(caller.organization()?, &id).await?.into()))
+        Ok(Response::new(self.agents.get(&caller, &id).await?.into()))
     }
 
     async fn list_agents(
@@ -60,7 +60,7 @@ impl AgentService for Api {
     ) -> Result<Response<()>, Status> {
         let (caller, request) = Caller::split(request)?;
         let id = agent_id("id", &request.id)?;
-        self.agents.delete(caller.organization()?, &id, &request.etag, request.force).await?;
+        self.agents.delete(&caller, &id, &request.etag, request.force).await?;
         Ok(Response::new(()))
     }
 
@@ -70,8 +70,7 @@ impl AgentService for Api {
     ) -> Result<Response<pb::Agent>, Status> {
         let (caller, request) = Caller::split(request)?;
         let (id, status) = (agent_id("id", &request.id)?, convert::status(&request)?);
-        let organization = caller.organization()?;
-        let agent = self.agents.set_status(organization, &id, status, &request.etag).await?;
+        let agent = self.agents.set_status(&caller, &id, status, &request.etag).await?;
         Ok(Response::new(agent.into()))
     }
 
@@ -82,7 +81,7 @@ impl AgentService for Api {
         let (caller, request) = Caller::split(request)?;
         let id = agent_id("agent_id", &request.agent_id)?;
         let page = convert::versions_page(&request)?;
-        let listed = self.agents.versions(caller.organization()?, &id, &page).await?;
+        let listed = self.agents.versions(&caller, &id, &page).await?;
         let (versions, next_page_token) = listed;
         let versions = versions.into_iter().map(convert::version).collect();
         Ok(Response::new(pb::ListAgentVersionsResponse { versions, next_page_token }))
@@ -94,7 +93,7 @@ impl AgentService for Api {
     ) -> Result<Response<pb::AgentWorkflow>, Status> {
         let (caller, request) = Caller::split(request)?;
         let id = agent_id("agent_id", &request.agent_id)?;
-        let agent = self.agents.get(caller.organization()?, &id).await?;
+        let agent = self.agents.get(&caller, &id).await?;
         Ok(Response::new(convert::workflow_of(agent)))
     }
 

@@ -24,7 +24,7 @@ impl DeploymentService for Api {
     ) -> Result<Response<pb::Deployment>, Status> {
         let (caller, request) = Caller::split(request)?;
         let id = deployment_id(&request.id)?;
-        Ok(Response::new(self.deployments.get(caller.organization()?, &id).await?.into()))
+        Ok(Response::new(self.deployments.get(&caller, &id).await?.into()))
     }
 
     async fn list_deployments(
@@ -35,8 +35,7 @@ impl DeploymentService for Api {
         let given = &request.agent_id;
         let agent = convert::id("agent_id", given, AgentId::parse, ErrorReason::DeploymentInvalid)?;
         let (filter, page) = convert::deployment_list(&request)?;
-        let organization = caller.organization()?;
-        let listed = self.deployments.list(organization, &agent, &filter, &page).await?;
+        let listed = self.deployments.list(&caller, &agent, &filter, &page).await?;
         let (deployments, next_page_token) = listed;
         let deployments = deployments.into_iter().map(Into::into).collect();
         Ok(Response::new(pb::ListDeploymentsResponse { deployments, next_page_token }))
@@ -49,8 +48,7 @@ impl DeploymentService for Api {
         let (caller, mut request) = Caller::split(request)?;
         let request_id = mem::take(&mut request.request_id);
         let key = Key::of(&caller, "DeployAgent", request_id, &request)?;
-        let organization = caller.organization()?;
-        let reply = self.deployments.deploy(organization, convert::order(&request)?, key).await?;
+        let reply = self.deployments.deploy(&caller, convert::order(&request)?, key).await?;
         Ok(Response::new(Reply::into_message(reply)?))
     }
 
@@ -60,7 +58,7 @@ impl DeploymentService for Api {
     ) -> Result<Response<pb::Deployment>, Status> {
         let (caller, request) = Caller::split(request)?;
         let id = deployment_id(&request.id)?;
-        Ok(Response::new(self.deployments.stop(caller.organization()?, &id).await?.into()))
+        Ok(Response::new(self.deployments.stop(&caller, &id).await?.into()))
     }
 }
 

@@ -246,6 +246,9 @@ pub(super) fn design(row: &Row) -> Result<Design, Error> {
     })
 }
 
-fn map<V: DeserializeOwned>(row: &Row, column: &'static str) -> Result<BTreeMap<String, V>, Error> {
+pub(super) fn map<V: DeserializeOwned>(
+    row: &Row,
+    column: &'static str,
+) -> Result<BTreeMap<String, V>, Error> {
     serde_json::from_str(&row.text(column)?).map_err(|_| Error::Stored { what: column })
 }

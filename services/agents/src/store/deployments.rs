@@ -4,12 +4,14 @@
 //! PostgreSQL two of them would otherwise not see each other, and an agent whose last two deployments
 //! stop at once would stay `deployed`.
 
+use std::collections::BTreeMap;
+
 use lightning_mesh::clock::Timestamp;
 use lightning_store::{Batch, Expect, Once, Row, params};
 
 use super::{
     After, Store, Written,
-    agents::{design, permissions},
+    agents::{design, map, permissions},
     not_as_expected, number,
 };
 use crate::{
@@ -47,11 +49,14 @@ const LIST_ASCENDING: &str = select!(
 const ACTIVE: &str =
     "SELECT d.organization_id, d.id, d.agent_id, d.agent_version, d.environment, d.replicas, d.status,
         a.permissions, d.create_time, d.end_time, v.name, v.description, v.agent_type, v.model, v.instructions,
-        v.temperature, v.max_output_tokens, v.config, v.labels, v.workflow_id
+        v.temperature, v.max_output_tokens, v.config, v.labels, v.workflow_id, a.owner_id,
+        h.labels AS labels_now
     FROM deployments d
     JOIN agents a ON a.organization_id = d.organization_id AND a.id = d.agent_id
     JOIN agent_versions v ON v.organization_id = d.organization_id AND v.agent_id = d.agent_id
         AND v.version = d.agent_version
+    JOIN agent_versions h ON h.organization_id = a.organization_id AND h.agent_id = a.id
+        AND h.version = a.version
     WHERE d.organization_id = $1 AND d.agent_id = $2 AND d.environment = $3 AND d.status = 'active'";
 
 const MARK_DEPLOYED: &str =
@@ -76,6 +81,21 @@ const MARK_ACTIVE: &str = "UPDATE agents SET status = 'active'
         (SELECT 1 FROM deployments
             WHERE organization_id = $2 AND agent_id = $1 AND status = 'active')";
 
+/// A deployment that takes calls, and what is said of its agent now.
+#[derive(Clone, Debug)]
+pub(crate) struct Active {
+    pub(crate) deployment: Deployment,
+    /// The design that the deployment pins.
+    pub(crate) design: Design,
+    /// What the agent may do at most.
+    pub(crate) permissions: Vec<String>,
+    /// The user who made the agent; empty if it was none.
+    pub(crate) owner_id: String,
+    /// The labels of the agent's newest version: a label that a policy looks at counts at once, also for
+    /// what is deployed.
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
 /// Which deployments of an agent to list; what is `None` does not matter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeploymentFilter {
@@ -95,16 +115,25 @@ impl Store {
         row.as_ref().map_or_else(|| Err(Error::DeploymentNotFound { id: id.clone() }), deployment)
     }
 
-    /// The deployment that takes calls, with the design that it pins and what its agent may do now.
+    /// The deployment that takes calls.
     pub(crate) async fn active_deployment(
         &self,
         organization: &str,
         agent: &AgentId,
         environment: &str,
-    ) -> Result<Option<(Deployment, Design, Vec<String>)>, Error> {
+    ) -> Result<Option<Active>, Error> {
         let params = params![organization, agent.as_str(), environment];
         let row = self.db.query_opt(ACTIVE, params).await?;
-        row.map(|row| Ok((deployment(&row)?, design(&row)?, permissions(&row)?))).transpose()
+        let active = |row: Row| {
+            Ok(Active {
+                deployment: deployment(&row)?,
+                design: design(&row)?,
+                permissions: permissions(&row)?,
+                owner_id: row.text("owner_id")?,
+                labels: map(&row, "labels_now")?,
+            })
+        };
+        row.map(active).transpose()
     }
 
     /// At most `limit` deployments of an agent by time of creation.

@@ -31,7 +31,7 @@ async fn what_was_there_belongs_to_the_first_organization() {
     assert_eq!((agent.design.name.as_str(), agent.owner_id.as_str()), ("Ada", ""));
     assert_eq!(agent.permissions, crate::domain::DEFAULT_PERMISSIONS);
     let active = store.active_deployment("default", &id, "production").await.unwrap();
-    assert_eq!(active.unwrap().0.id.as_str(), "d");
+    assert_eq!(active.unwrap().deployment.id.as_str(), "d");
     assert!(matches!(store.agent("other", &id).await, Err(Error::AgentNotFound { .. })));
     assert_eq!(store.counts().await.unwrap(), Counts { agents: 1, deployments_active: 1 });
     // Children still go with their agent.

@@ -2,7 +2,11 @@
 
 use lightning_agents::{Config, open};
 use lightning_mesh::{
-    Service, channel::Channel, fault::error_info, identity::Caller, testing::Harness,
+    Service,
+    channel::Channel,
+    fault::error_info,
+    identity::Caller,
+    testing::{Builder, Harness},
 };
 use lightning_proto::{
     agents::v1::{
@@ -10,6 +14,7 @@ use lightning_proto::{
         deployment_service_client::DeploymentServiceClient,
         template_service_client::TemplateServiceClient,
     },
+    auth::v1::{AccessState, PolicySet},
     models::v1::inference_service_server::InferenceServiceServer,
     workflows::v1::{
         execution_service_server::ExecutionServiceServer,
@@ -21,6 +26,8 @@ use tempfile::TempDir;
 use tonic::{Code, Response, Status};
 
 use super::peers::Peers;
+
+const SERVICES: [&str; 3] = ["agents", "models", "workflows"];
 
 /// The agents service on a fresh database.
 pub(crate) struct Mesh {
@@ -39,6 +46,22 @@ impl Mesh {
         Self::open(config, settings, folder).await
     }
 
+    /// The service under policies of the organisation `default`.
+    pub(crate) async fn start_under(policies: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
+        let set =
+            PolicySet { organization_id: "default".into(), version: 1, text: policies.into() };
+        let access = AccessState {
+            revision: 1,
+            open: true,
+            policy_sets: vec![set],
+            ..AccessState::default()
+        };
+        let builder = Harness::builder(&SERVICES).access(Some(access));
+        Self::open_in(builder, Config::default(), settings, folder).await
+    }
+
     /// The service on PostgreSQL, on an empty schema; nothing if no server is named.
     pub(crate) async fn scaled() -> Option<Self> {
         let Ok(url) = std::env::var("LIGHTNING_TEST_POSTGRES_URL") else {
@@ -53,7 +76,16 @@ impl Mesh {
     }
 
     async fn open(config: Config, settings: Settings, folder: TempDir) -> Self {
-        let mut harness = Harness::new(&["agents", "models", "workflows"]);
+        Self::open_in(Harness::builder(&SERVICES), config, settings, folder).await
+    }
+
+    async fn open_in(
+        builder: Builder,
+        config: Config,
+        settings: Settings,
+        folder: TempDir,
+    ) -> Self {
+        let mut harness = builder.start();
         let peers = Peers::new();
         let context = harness.context("agents");
         let service = open(config, &settings, context.clone()).await.unwrap();

@@ -25,7 +25,7 @@ impl ExecutionService for Api {
     ) -> Result<Response<pb::Execution>, Status> {
         let (caller, request) = Caller::split(request)?;
         let id = convert::id("id", &request.id, ExecutionId::parse, Reason::ExecutionInvalid)?;
-        let (execution, steps) = self.executions.get(caller.organization()?, &id).await?;
+        let (execution, steps) = self.executions.get(&caller, &id).await?;
         Ok(Response::new(convert::with_steps(execution, steps)))
     }
 
@@ -58,8 +58,7 @@ impl ExecutionService for Api {
             return Ok(Response::new(first));
         }
         let id = convert::id("id", &first.id, ExecutionId::parse, Reason::ExecutionInvalid)?;
-        self.executions.engine().ended(caller.organization()?, &id).await?;
-        let (execution, steps) = self.executions.get(caller.organization()?, &id).await?;
+        let (execution, steps) = self.executions.outcome(&caller, &id).await?;
         let mut response = Response::new(convert::with_steps(execution, steps));
         response.metadata_mut().insert(HTTP_CODE, MetadataValue::from_static("200"));
         Ok(response)
@@ -75,8 +74,7 @@ impl ExecutionService for Api {
         let fits = request.reason.chars().count() <= REASON;
         violations.check(fits, "reason", format!("must have at most {REASON} characters"));
         violations.finish(Reason::ExecutionInvalid)?;
-        let engine = self.executions.engine();
-        let execution = engine.cancel(caller.organization()?, &id, &request.reason).await?;
+        let execution = self.executions.cancel(&caller, &id, &request.reason).await?;
         Ok(Response::new(convert::execution(execution)))
     }
 
@@ -86,7 +84,7 @@ impl ExecutionService for Api {
     ) -> Result<Response<pb::ListStepRunsResponse>, Status> {
         let (caller, request) = Caller::split(request)?;
         let (id, page) = convert::step_page(&request)?;
-        let (_, steps) = self.executions.get(caller.organization()?, &id).await?;
+        let (_, steps) = self.executions.get(&caller, &id).await?;
         Ok(Response::new(convert::steps_response(steps, &page)))
     }
 
@@ -96,6 +94,7 @@ impl ExecutionService for Api {
     ) -> Result<Response<Self::WatchExecutionStream>, Status> {
         let (caller, request) = Caller::split(request)?;
         let id = convert::id("id", &request.id, ExecutionId::parse, Reason::ExecutionInvalid)?;
+        self.executions.check_watch(&caller, &id).await?;
         let organization = caller.organization()?.to_owned();
         Ok(Response::new(watch::open(self.executions.engine().clone(), organization, id).await?))
     }

@@ -19,7 +19,7 @@ impl WorkflowService for Api {
     ) -> Result<Response<pb::Workflow>, Status> {
         let (caller, request) = Caller::split(request)?;
         let id = convert::id("id", &request.id, WorkflowId::parse, Reason::WorkflowInvalid)?;
-        Ok(Response::new(self.workflows.get(caller.organization()?, &id).await?.into()))
+        Ok(Response::new(self.workflows.get(&caller, &id).await?.into()))
     }
 
     async fn list_workflows(
@@ -43,7 +43,7 @@ impl WorkflowService for Api {
         let request_id = std::mem::take(&mut request.request_id);
         let key = Key::of(&caller, "CreateWorkflow", request_id, &request)?;
         let draft = convert::draft(request)?;
-        match self.workflows.create(caller.organization()?, draft, key).await? {
+        match self.workflows.create(&caller, draft, key).await? {
             Reply::First(workflow) => Ok(Response::new(workflow.into())),
             Reply::Again(bytes) => {
                 let workflow = pb::Workflow::decode(bytes.as_slice());
@@ -58,7 +58,7 @@ impl WorkflowService for Api {
     ) -> Result<Response<pb::Workflow>, Status> {
         let (caller, request) = Caller::split(request)?;
         let change = convert::change(request)?;
-        Ok(Response::new(self.workflows.update(caller.organization()?, change).await?.into()))
+        Ok(Response::new(self.workflows.update(&caller, change).await?.into()))
     }
 
     async fn delete_workflow(
@@ -67,7 +67,7 @@ impl WorkflowService for Api {
     ) -> Result<Response<()>, Status> {
         let (caller, request) = Caller::split(request)?;
         let id = convert::id("id", &request.id, WorkflowId::parse, Reason::WorkflowInvalid)?;
-        self.workflows.delete(caller.organization()?, &id, &request.etag).await?;
+        self.workflows.delete(&caller, &id, &request.etag).await?;
         Ok(Response::new(()))
     }
 
@@ -77,7 +77,7 @@ impl WorkflowService for Api {
     ) -> Result<Response<pb::ListWorkflowVersionsResponse>, Status> {
         let (caller, request) = Caller::split(request)?;
         let (id, page) = convert::versions_page(&request)?;
-        let listed = self.workflows.versions(caller.organization()?, &id, &page).await?;
+        let listed = self.workflows.versions(&caller, &id, &page).await?;
         let (versions, next_page_token) = listed;
         let versions = versions.into_iter().map(|version| convert::version(&id, version)).collect();
         Ok(Response::new(pb::ListWorkflowVersionsResponse { versions, next_page_token }))

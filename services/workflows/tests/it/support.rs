@@ -15,9 +15,10 @@ use lightning_mesh::{
     clock::{Clock, ManualClock, Timestamp},
     identity::Caller,
     json,
-    testing::Harness,
+    testing::{Builder, Harness},
 };
 use lightning_proto::{
+    auth::v1::{AccessState, PolicySet},
     integrations::v1::{
         self as hub, callback_service_server::CallbackService,
         callback_service_server::CallbackServiceServer,
@@ -38,6 +39,8 @@ use lightning_workflows::{Config, open};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
+
+const SERVICES: [&str; 3] = ["workflows", "models", "integrations"];
 
 /// How long a test waits for something that will happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -97,9 +100,35 @@ impl World {
     }
 
     pub(crate) async fn open_on(settings: Settings, config: Config, peers: Arc<Peers>) -> Self {
+        let builder = Harness::builder(&SERVICES);
+        Self::open_in(builder, settings, config, peers).await
+    }
+
+    /// Under policies of the organisation `default`.
+    pub(crate) async fn start_under(policies: &str) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let settings = Settings { data_dir: data.path().to_owned(), ..Settings::default() };
+        let set =
+            PolicySet { organization_id: "default".into(), version: 1, text: policies.into() };
+        let access = AccessState {
+            revision: 1,
+            open: true,
+            policy_sets: vec![set],
+            ..AccessState::default()
+        };
+        let builder = Harness::builder(&SERVICES).access(Some(access));
+        let world = Self::open_in(builder, settings, Config::default(), Arc::default()).await;
+        Self { _data: Some(data), ..world }
+    }
+
+    async fn open_in(
+        builder: Builder,
+        settings: Settings,
+        config: Config,
+        peers: Arc<Peers>,
+    ) -> Self {
         let (clock, hand) = Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
-        let mut harness =
-            Harness::builder(&["workflows", "models", "integrations"]).clock(clock).start();
+        let mut harness = builder.clock(clock).start();
         let context = harness.context("models");
         let service = Service::new("models").grpc(InferenceServiceServer::new(Fake(peers.clone())));
         harness.serve(service, &context).await.unwrap();
