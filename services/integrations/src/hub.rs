@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use lightning_mesh::{
+    audit::Reports,
     clock::{Clock, Timestamp},
     etag,
     idempotency::Key,
@@ -31,6 +32,8 @@ pub(crate) struct Hub {
     pub(crate) registry: Registry,
     pub(crate) slots: Slots,
     pub(crate) clock: Clock,
+    /// Where uses of credentials are reported.
+    pub(crate) reports: Reports,
 }
 
 /// What came of an action.
@@ -135,7 +138,7 @@ impl Hub {
             // Credentials that nobody can open any more can still be replaced as a whole.
             let current = match change.credentials.touched() {
                 None => Map::new(),
-                Some(_) => self.open_credentials(&integration)?,
+                Some(_) => self.open_credentials(caller, &integration)?,
             };
             let resealed = !change.credentials.is_keep();
             integration.config = change.config.apply(std::mem::take(&mut integration.config));
@@ -227,7 +230,7 @@ impl Hub {
         let registered = self.registry.get(&integration.connector)?;
         let address = integration.address();
         refuse(check_place(&address, registered, &integration.config))?;
-        let credentials = self.open_credentials(&integration)?;
+        let credentials = self.open_credentials(caller, &integration)?;
         let Integration { config, revision, .. } = integration;
         Ok((registered, Access { address, revision, config, credentials }))
     }
@@ -244,14 +247,25 @@ impl Hub {
         credentials.iter().map(seal).collect()
     }
 
-    fn open_credentials(&self, integration: &Integration) -> Result<Map<String, Value>, Error> {
+    /// Opens the credentials in the name of a caller, which the audit trail is told of. Where there are
+    /// none, nothing is used.
+    fn open_credentials(
+        &self,
+        caller: &Caller,
+        integration: &Integration,
+    ) -> Result<Map<String, Value>, Error> {
+        if integration.sealed.is_empty() {
+            return Ok(Map::new());
+        }
         let address = integration.address();
         let open = |(name, sealed): (&String, &String)| {
             let plain = self.keyring.open_sealed(&place(&address, name), sealed)?;
             let value = serde_json::from_slice(&plain).map_err(|_| Error::CredentialsUnreadable)?;
             Ok((name.clone(), value))
         };
-        integration.sealed.iter().map(open).collect()
+        let opened = integration.sealed.iter().map(open).collect::<Result<_, Error>>()?;
+        self.reports.secret_used(caller, "integration", integration.id.as_str());
+        Ok(opened)
     }
 
     /// Now, but never before what is already stored: clocks of machines differ.

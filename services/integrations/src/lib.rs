@@ -68,6 +68,7 @@ pub async fn open(
         clock: clock.clone(),
         peers: context.peers().clone(),
         wake: wake.clone(),
+        reports: context.reports().clone(),
     });
     let deliverer = webhooks::delivery::Deliverer {
         store: store.clone(),
@@ -82,7 +83,8 @@ pub async fn open(
         sweep(store.clone(), clock.clone(), context.shutdown().clone()),
     );
     let slots = slots::Slots::new(config.concurrency, config.queue_wait);
-    let hub = Arc::new(hub::Hub { store, keyring, registry, slots, clock });
+    let reports = context.reports().clone();
+    let hub = Arc::new(hub::Hub { store, keyring, registry, slots, clock, reports });
     let callbacks = callbacks::Callbacks { egress, timeout: config.timeout };
     let figures = hub.clone();
     Ok(Service::new("integrations")

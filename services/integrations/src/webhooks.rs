@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use lightning_mesh::{channel::Peers, clock::Clock, idempotency::Key, identity::Caller};
+use lightning_mesh::{
+    audit::Reports, channel::Peers, clock::Clock, idempotency::Key, identity::Caller,
+};
 use lightning_proto::workflows::v1::{
     GetWorkflowRequest, workflow_service_client::WorkflowServiceClient,
 };
@@ -39,6 +41,8 @@ pub(crate) struct Webhooks {
     pub(crate) peers: Peers,
     /// Wakes the delivery.
     pub(crate) wake: Arc<Notify>,
+    /// Where showing a secret again is reported.
+    pub(crate) reports: Reports,
 }
 
 /// What a caller gives for a new webhook. No `Debug`: it holds a secret.
@@ -102,9 +106,11 @@ impl Webhooks {
     }
 
     /// The open secret of a webhook, for the repetition of its registration.
-    pub(crate) async fn secret(&self, organization: &str, id: &WebhookId) -> Result<String, Error> {
-        let webhook = self.store.webhook(organization, id).await?;
-        self.open_secret(&webhook)
+    pub(crate) async fn secret(&self, caller: &Caller, id: &WebhookId) -> Result<String, Error> {
+        let webhook = self.store.webhook(caller.organization()?, id).await?;
+        let secret = self.open_secret(&webhook)?;
+        self.reports.secret_used(caller, "webhook", id.as_str());
+        Ok(secret)
     }
 
     /// The webhook of an id.

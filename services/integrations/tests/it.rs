@@ -8,6 +8,7 @@ mod it {
     mod callbacks;
     mod integrations;
     mod organizations;
+    mod reports;
     mod rest_api;
     mod salesforce;
     mod scaled;
