@@ -23,7 +23,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use tokio::sync::mpsc;
 
 use crate::{
-    channel::Channel, clock::Clock, identity::Caller, shutdown::Shutdown, task, telemetry::Metrics,
+    authorization::Resource, channel::Channel, clock::Clock, identity::Caller, shutdown::Shutdown,
+    task, telemetry::Metrics,
 };
 
 /// How many events wait to be gathered.
@@ -49,8 +50,9 @@ struct Inner {
     told: AtomicU64,
 }
 
-/// Action, subject, resource: events that agree in these are alike.
-type Key = (String, String, String);
+/// Organisation, action, subject, the kind and the id of the resource, and what was asked for: events
+/// that agree in these are alike.
+type Key = ([String; 5], Option<String>);
 
 // === impl Reports ===
 
@@ -105,6 +107,24 @@ impl Reports {
         self.push(event);
     }
 
+    /// Reports that a handler refused a caller one resource, because of a policy.
+    pub(crate) fn denied_resource(
+        &self,
+        caller: &Caller,
+        path: &str,
+        permission: &str,
+        resource: &Resource,
+    ) {
+        let mut event = self.event(caller, "call.denied", Outcome::Denied);
+        event.resource_type.clone_from(&resource.kind);
+        event.resource_id.clone_from(&resource.id);
+        event.details = HashMap::from([
+            ("permission".to_owned(), permission.to_owned()),
+            ("method".to_owned(), path.trim_start_matches('/').to_owned()),
+        ]);
+        self.push(event);
+    }
+
     /// Reports that the secret of a thing (a kind and an id, such as `integration` and its id) was used
     /// in the name of a caller. The secret itself is nobody's to tell.
     pub fn secret_used(&self, caller: &Caller, kind: &str, id: &str) {
@@ -147,7 +167,10 @@ impl Reports {
 
 impl Inner {
     fn gather(&self, gathered: &mut HashMap<Key, (AuditEvent, u64)>, event: AuditEvent) {
-        let key = (event.action.clone(), event.subject.clone(), event.resource_id.clone());
+        let AuditEvent { organization_id, action, subject, resource_type, resource_id, .. } =
+            &event;
+        let key = [organization_id, action, subject, resource_type, resource_id].map(String::clone);
+        let key = (key, event.details.get("method").cloned());
         gathered.entry(key).or_insert((event, 0)).1 += 1;
     }
 

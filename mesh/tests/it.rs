@@ -30,6 +30,8 @@ mod protocols;
 mod refusals;
 #[path = "it/replicas.rs"]
 mod replicas;
+#[path = "it/reports.rs"]
+mod reports;
 #[path = "it/retries.rs"]
 mod retries;
 #[path = "it/telemetry.rs"]

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{Decision, Policies, Question, Resource};
-use crate::{clock::Timestamp, fault::Fault, identity::Caller};
+use crate::{audit::Reports, clock::Timestamp, fault::Fault, identity::Caller};
 
 /// What policies a call stands under.
 #[derive(Clone, Default)]
@@ -26,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) policies: Arc<Policies>,
     pub(crate) method: String,
     pub(crate) at: Timestamp,
+    /// Where refusals are reported.
+    pub(crate) reports: Option<Reports>,
 }
 
 /// Callers are compared by who they are, and that does not depend on policies.
@@ -59,7 +61,12 @@ impl Standing {
         let free = Question { caller, permission, resource, method: "", at };
         match self {
             Self::Under(call) => {
-                call.policies.enforce(&Question { method: &call.method, at: call.at, ..free })
+                let question = Question { method: &call.method, at: call.at, ..free };
+                call.policies.enforce(&question).inspect_err(|_| {
+                    if let Some(reports) = &call.reports {
+                        reports.denied_resource(caller, &call.method, permission, resource);
+                    }
+                })
             }
             Self::Free => Decision::by_permission(&free).enforce(&free),
             // Whoever belongs to no organisation stands under no policies, gate or not.

@@ -233,7 +233,8 @@ impl Gate {
         match state.policies.get(&caller.organization_id).cloned() {
             Some(policies) => {
                 let (method, at) = (path.to_owned(), self.verifier.now());
-                Standing::Under(Arc::new(authorization::Call { policies, method, at }))
+                let reports = self.reports.clone();
+                Standing::Under(Arc::new(authorization::Call { policies, method, at, reports }))
             }
             None => Standing::Free,
         }

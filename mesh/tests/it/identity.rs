@@ -193,8 +193,8 @@ async fn without_auth_nobody_is_believed() {
     assert_eq!(refusal(&base, &[]).await, expected);
     assert_eq!(refusal(&base, &[("x-api-key", "lk_good")]).await, expected);
     // Services that act for themselves need no auth; on behalf of members, the policies must be known.
-    let mut peer = client(harness.channel_as("monitoring", Caller::service("agents")));
-    assert_eq!(peer.get_service(get("who")).await.unwrap().into_inner().id, "service:agents");
+    let mut peer = client(harness.channel_as("monitoring", Caller::service("testing")));
+    assert_eq!(peer.get_service(get("who")).await.unwrap().into_inner().id, "service:testing");
 }
 
 #[tokio::test]
