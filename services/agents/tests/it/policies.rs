@@ -15,6 +15,10 @@ const POLICIES: &str = r#"
     forbid(principal in Role::"intern", action, resource)
     when { resource.hasTag("secret") && resource.getTag("secret") == "yes" };
 
+    @id("helpers")
+    permit(principal in Role::"helper", action == Action::"agents.read", resource)
+    unless { resource.id == "ada" };
+
     @id("own-alone")
     forbid(principal in Role::"loner", action == Action::"agents.write", resource)
     when { resource.kind == "agent" }
@@ -128,6 +132,24 @@ async fn a_label_counts_at_once_and_nobody_changes_it_to_get_around_a_policy() {
     denied(agents.invoke_agent(question("bea")).await, "agents.invoke", policy);
     denied(agents.update_agent(update(labelled("bea", "no"))).await, "agents.write", policy);
     mesh.agents().invoke_agent(question("bea")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_policy_gives_what_the_roles_do_not_up_to_the_scopes_of_the_credential() {
+    let mesh = Mesh::start_under(POLICIES).await;
+    for id in ["ada", "bea"] {
+        mesh.create(id, "m1").await;
+    }
+    let mut helper = holder("helper");
+    helper.permissions.clear();
+    helper.reach = vec!["agents.*".to_owned()];
+    let mut agents = mesh.agents_as(helper.clone());
+    agents.get_agent(pb::GetAgentRequest { id: "bea".into() }).await.unwrap();
+    let refusal = agents.get_agent(pb::GetAgentRequest { id: "ada".into() }).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::PermissionDenied);
+    helper.reach = vec!["models.*".to_owned()];
+    let narrow = mesh.agents_as(helper).get_agent(pb::GetAgentRequest { id: "bea".into() }).await;
+    denied(narrow, "agents.read", "helpers");
 }
 
 #[tokio::test]
