@@ -38,6 +38,9 @@ use lightning_transcode::{Routes, RoutesBuilder};
 use concurrency::Places;
 use limits::{Limits, gcra::Gcra};
 
+/// The service that issues tokens and may see them.
+const ISSUER: &str = "auth";
+
 pub use config::{CompressionConfig, ConcurrencyConfig, Config, CorsConfig, Upstream};
 pub use error::Error;
 pub use limits::{By, Rule};
@@ -80,7 +83,7 @@ pub async fn open(
         service = service.grpc_named(name, forward::SpeaksGrpc(peer(word)));
     }
     for (prefix, word) in lightning_mesh::contract::declared_prefixes() {
-        let router = proxy::router(&prefix, peer(word));
+        let router = proxy::router(&prefix, word == ISSUER, peer(word));
         service = service.http(prefix, router);
     }
     Ok(service.http("/openapi.json", document).http("/docs", docs::page()))

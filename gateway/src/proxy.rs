@@ -24,8 +24,9 @@ use tower::{Service, ServiceExt as _};
 
 use crate::{hygiene::strip_hop_by_hop, notes::Notes};
 
-/// A router that passes everything on.
-pub(crate) fn router<S>(prefix: &str, to: S) -> Router
+/// A router that passes everything on. Tokens go along only to the service that `issues` them, which has
+/// to see them as they are; any other learns who calls and no more.
+pub(crate) fn router<S>(prefix: &str, issues: bool, to: S) -> Router
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
         + Clone
@@ -37,18 +38,18 @@ where
     let prefix: Arc<str> = prefix.into();
     let pass = move |Extension(gate): Extension<Arc<Gate>>, request: Request| {
         let (prefix, to) = (prefix.clone(), to.clone());
-        async move { pass_on(&prefix, to, &gate, request).await }
+        async move { pass_on(&prefix, issues, to, &gate, request).await }
     };
     Router::new().fallback(pass)
 }
 
-async fn pass_on<S>(prefix: &str, to: S, gate: &Gate, request: Request) -> Response
+async fn pass_on<S>(prefix: &str, issues: bool, to: S, gate: &Gate, request: Request) -> Response
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
 {
     let (mut parts, body) = request.into_parts();
     Notes::in_extensions(&parts.extensions, |known| known.route = Some(prefix.to_owned()));
-    let credential = foreign_credential(&mut parts.headers);
+    let credential = credential(&mut parts.headers, issues);
     let caller = match gate.enter(prefix, &parts).await {
         Ok(caller) => caller,
         Err(fault) => return plain_error(fault).map(axum::body::Body::new),
@@ -68,13 +69,16 @@ where
     response.map(axum::body::Body::new)
 }
 
-/// Takes out a credential that is for the service behind the prefix and that the mesh does not know: HTTP
-/// Basic, by which OAuth clients prove who they are (RFC 6749 section 2.3.1).
-fn foreign_credential(headers: &mut HeaderMap) -> Option<HeaderValue> {
+/// The credential that the service behind the prefix is to see. HTTP Basic, by which OAuth clients prove who
+/// they are (RFC 6749 section 2.3.1), is taken out: the mesh does not know it.
+fn credential(headers: &mut HeaderMap, issues: bool) -> Option<HeaderValue> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     let scheme = value.as_bytes().split(|byte| *byte == b' ').next()?;
-    scheme.eq_ignore_ascii_case(b"basic").then(|| headers.remove(header::AUTHORIZATION))?
+    if scheme.eq_ignore_ascii_case(b"basic") {
+        return headers.remove(header::AUTHORIZATION);
+    }
+    issues.then(|| value.clone())
 }
 
 /// What a channel answers when the service was not reached: it speaks gRPC, and who asked does not.

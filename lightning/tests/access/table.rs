@@ -63,6 +63,9 @@ fn rows() -> Vec<Row> {
     rows
 }
 
+/// What the handler keeps to the operator's organisation, whatever the permission is.
+const OPERATORS_ALONE: [&str; 2] = ["/audit-events:verify", "/VerifyAuditEvents"];
+
 /// What the contract says about somebody.
 fn expected(row: &Row, who: Who) -> &'static str {
     match (row.permission.as_str(), who) {
@@ -70,6 +73,8 @@ fn expected(row: &Row, who: Who) -> &'static str {
         ("public", _) => "pass",
         (_, Who::Nobody) => "401",
         ("internal", _) => "403",
+        // The chain is one for the whole installation.
+        (_, Who::Tenant) if OPERATORS_ALONE.iter().any(|end| row.call.ends_with(end)) => "403",
         (permission, _) if who.holds(permission) => "pass",
         (_, _) => "403",
     }
@@ -176,6 +181,10 @@ async fn outcome(rig: &Rig, port: &str, call: &str, who: Who) -> String {
         return "pass".to_owned();
     }
     let body: Value = response.json().await.unwrap_or_default();
+    if body["error"]["type"].is_string() {
+        // OpenAI's form of an error: the handler was reached.
+        return if status == 404 { "pass".to_owned() } else { status.to_string() };
+    }
     let details = body["error"]["details"].as_array().cloned().unwrap_or_default();
     let reason = details.iter().find_map(|detail| detail["reason"].as_str()).unwrap_or_default();
     judged(status, reason)
@@ -219,7 +228,8 @@ async fn no_route_shows_a_thing_of_another_organization() {
     let mut shown_to_its_own: BTreeMap<String, bool> = BTreeMap::new();
     for row in rows() {
         let Some(path) = row.call.strip_prefix("GET ") else { continue };
-        if !TENANTS.contains(&row.word.as_str()) || row.permission == "public" {
+        let is_shown = row.permission != "public" && Who::Tenant.holds(&row.permission);
+        if !TENANTS.contains(&row.word.as_str()) || !is_shown {
             continue;
         }
         let watches = path.ends_with(":watch") || path.ends_with("/watch");

@@ -40,9 +40,13 @@ for (const [method, auth] of [
   });
 }
 
-test("a client proves who it is through the gateway", async () => {
+test("a client proves who it is, and reads the user, through the gateway", async () => {
   const config = await register({ token_endpoint_auth_method: "client_secret_basic" }, oidc.ClientSecretBasic());
   const { access_token } = await codeFlow(config);
+  const userinfo = await fetch(new URL("/oauth/userinfo", gateway), {
+    headers: { authorization: `Bearer ${access_token}` },
+  });
+  assert.equal((await userinfo.json()).preferred_username, admin.username);
   const { client_id, client_secret } = config.clientMetadata();
   const ask = (secret) =>
     fetch(new URL("/oauth/introspect", gateway), {

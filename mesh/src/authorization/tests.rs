@@ -1,3 +1,5 @@
+//! Decisions: what roles, scopes and policies come to, and what fails closed.
+
 use std::net::IpAddr;
 
 use super::*;

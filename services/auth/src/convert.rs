@@ -38,9 +38,11 @@ pub(crate) mod audit;
 pub(crate) mod clients;
 pub(crate) mod directory;
 mod factors;
+mod paged;
 pub(crate) mod policies;
 
 pub(crate) use factors::{account_change, factor};
+pub(crate) use paged::page_of;
 
 /// The orders of every list here, the default first.
 const ORDERS: [&str; 2] = ["create_time desc", "create_time"];

@@ -17,10 +17,14 @@ impl FactorService for Api {
         &self,
         request: Request<pb::ListFactorsRequest>,
     ) -> Result<Response<pb::ListFactorsResponse>, Status> {
-        let (caller, _) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let (factors, left) = self.auth.factors(&own_id(&caller)?).await?;
+        let factors = factors.iter().map(convert::factor).collect();
+        let (factors, next_page_token) =
+            convert::page_of(factors, request.page_size, &request.page_token, |one| &one.id)?;
         Ok(Response::new(pb::ListFactorsResponse {
-            factors: factors.iter().map(convert::factor).collect(),
+            factors,
+            next_page_token,
             recovery_codes_left: i32::try_from(left).unwrap_or(i32::MAX),
         }))
     }

@@ -5,7 +5,7 @@ use lightning_proto::auth::v1::{self as pb, group_service_server::GroupService};
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use crate::convert::directory as convert;
+use crate::convert::{directory as convert, page_of};
 
 #[tonic::async_trait]
 impl GroupService for Api {
@@ -21,9 +21,11 @@ impl GroupService for Api {
         &self,
         request: Request<pb::ListGroupsRequest>,
     ) -> Result<Response<pb::ListGroupsResponse>, Status> {
-        let (caller, _) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let groups = self.auth.groups(&caller)?.into_iter().map(convert::group).collect();
-        Ok(Response::new(pb::ListGroupsResponse { groups }))
+        let (groups, next_page_token) =
+            page_of(groups, request.page_size, &request.page_token, |one| &one.id)?;
+        Ok(Response::new(pb::ListGroupsResponse { groups, next_page_token }))
     }
 
     async fn create_group(
@@ -60,7 +62,9 @@ impl GroupService for Api {
     ) -> Result<Response<pb::ListGroupMembersResponse>, Status> {
         let (caller, request) = Caller::split(request)?;
         let members = self.auth.group_members(&caller, &request.group_id)?;
-        Ok(Response::new(pb::ListGroupMembersResponse { members }))
+        let (members, next_page_token) =
+            page_of(members, request.page_size, &request.page_token, |one| one)?;
+        Ok(Response::new(pb::ListGroupMembersResponse { members, next_page_token }))
     }
 
     async fn add_group_members(

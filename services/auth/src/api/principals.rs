@@ -5,7 +5,7 @@ use lightning_proto::auth::v1::{self as pb, principal_service_server::PrincipalS
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use crate::convert::directory as convert;
+use crate::convert::{directory as convert, page_of};
 
 #[tonic::async_trait]
 impl PrincipalService for Api {
@@ -31,9 +31,11 @@ impl PrincipalService for Api {
         &self,
         request: Request<pb::ListStoppedPrincipalsRequest>,
     ) -> Result<Response<pb::ListStoppedPrincipalsResponse>, Status> {
-        let (caller, _) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let stopped = self.auth.stopped(&caller).await?;
-        let stopped_principals = stopped.into_iter().map(convert::stopped).collect();
-        Ok(Response::new(pb::ListStoppedPrincipalsResponse { stopped_principals }))
+        let stopped = stopped.into_iter().map(convert::stopped).collect();
+        let (stopped_principals, next_page_token) =
+            page_of(stopped, request.page_size, &request.page_token, |one| &one.subject)?;
+        Ok(Response::new(pb::ListStoppedPrincipalsResponse { stopped_principals, next_page_token }))
     }
 }

@@ -5,7 +5,7 @@ use lightning_proto::auth::v1::{self as pb, role_service_server::RoleService};
 use tonic::{Request, Response, Status};
 
 use super::Api;
-use crate::convert::directory as convert;
+use crate::convert::{directory as convert, page_of};
 
 #[tonic::async_trait]
 impl RoleService for Api {
@@ -21,9 +21,11 @@ impl RoleService for Api {
         &self,
         request: Request<pb::ListRolesRequest>,
     ) -> Result<Response<pb::ListRolesResponse>, Status> {
-        let (caller, _) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let roles = self.auth.roles(&caller)?.into_iter().map(convert::role).collect();
-        Ok(Response::new(pb::ListRolesResponse { roles }))
+        let (roles, next_page_token) =
+            page_of(roles, request.page_size, &request.page_token, |one| &one.id)?;
+        Ok(Response::new(pb::ListRolesResponse { roles, next_page_token }))
     }
 
     async fn create_role(
@@ -61,6 +63,10 @@ impl RoleService for Api {
     ) -> Result<Response<pb::ListUserPermissionsResponse>, Status> {
         let (caller, request) = Caller::split(request)?;
         let rights = self.auth.rights(&caller, &request.user_id).await?;
-        Ok(Response::new(convert::rights(rights)))
+        let mut answer = convert::rights(rights);
+        let whole = std::mem::take(&mut answer.permissions);
+        (answer.permissions, answer.next_page_token) =
+            page_of(whole, request.page_size, &request.page_token, |one| &one.permission)?;
+        Ok(Response::new(answer))
     }
 }

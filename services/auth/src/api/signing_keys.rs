@@ -13,10 +13,12 @@ impl SigningKeyService for Api {
         &self,
         request: Request<pb::ListSigningKeysRequest>,
     ) -> Result<Response<pb::ListSigningKeysResponse>, Status> {
-        let (caller, _) = Caller::split(request)?;
+        let (caller, request) = Caller::split(request)?;
         let keys = self.auth.signing_keys(&caller)?;
-        let signing_keys = keys.into_iter().map(convert::signing_key).collect();
-        Ok(Response::new(pb::ListSigningKeysResponse { signing_keys }))
+        let keys = keys.into_iter().map(convert::signing_key).collect();
+        let (signing_keys, next_page_token) =
+            convert::page_of(keys, request.page_size, &request.page_token, |one| &one.kid)?;
+        Ok(Response::new(pb::ListSigningKeysResponse { signing_keys, next_page_token }))
     }
 
     async fn rotate_signing_keys(

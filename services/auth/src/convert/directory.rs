@@ -136,6 +136,7 @@ pub(crate) fn rights(rights: Rights) -> pb::ListUserPermissionsResponse {
         permissions: rights.permissions.into_iter().map(shown).collect(),
         roles: rights.roles,
         groups: rights.groups,
+        next_page_token: String::new(),
     }
 }
 

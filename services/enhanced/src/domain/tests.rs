@@ -15,7 +15,7 @@ fn a_task_is_seen_by_its_giver_and_by_whoever_may_change_agents() {
     check(&Caller::new("user:8", "mallory", ["agents.read", "agents.invoke"]), false);
     check(&Caller::new("user:9", "admin", ["agents.*"]), true);
     check(&Caller::new("api-key:other", "ci", ["agents.read"]), false);
-    check(&key.clone().member_of("other"), false);
+    check(&key.member_of("other"), false);
     check(&Caller::new("user:9", "admin", ["*"]).member_of("other"), false);
 }
 
