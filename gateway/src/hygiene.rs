@@ -35,6 +35,8 @@ const CLAIMS: [&str; 11] = [
     "x-authenticated-user",
     "x-rewrite-url",
 ];
+/// The library of a gRPC-Web client, which names no user.
+const GRPC_WEB_AGENT: &str = "x-user-agent";
 /// The same for whole families.
 const CLAIM_FAMILIES: [&str; 9] = [
     "x-forwarded-",
@@ -125,6 +127,7 @@ pub(crate) fn strip_claims(headers: &mut HeaderMap, proxied: bool) {
     let is_claim = |name: &str| {
         matches!(name.as_bytes().first(), Some(b'x' | b'f' | b'r' | b't' | b'c'))
             && claims(name)
+            && name != GRPC_WEB_AGENT
             && !(proxied && PROXYS_OWN.contains(&name))
     };
     // Nearly all requests have none, so they are looked for before anything is copied.

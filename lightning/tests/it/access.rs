@@ -45,7 +45,8 @@ async fn the_first_user_closes_the_mesh_and_sessions_work() {
 
 #[tokio::test]
 async fn a_used_refresh_token_ends_the_session() {
-    let mesh = Mesh::start().await;
+    // Without the moment in which a repetition gets the same answer.
+    let mesh = Mesh::start_with("[auth]\nrefresh_grace = \"0s\"\n").await;
     let user = json!({ "username": "root", "password": "seven purple lanterns drift" });
     mesh.call("POST /api/v1/auth/register", user.clone()).await.is(201);
     let tokens = mesh.call("POST /api/v1/auth/login", user).await;
@@ -67,14 +68,14 @@ async fn a_code_is_exchanged_with_its_verifier_only() {
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
     let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     let call = format!(
-        "GET /api/v1/auth/authorize?response_type=code&client_id=cli&redirect_uri=http://127.0.0.1:5000/back\
+        "GET /api/v1/auth/authorize?response_type=code&client_id=lightning&redirect_uri=http://127.0.0.1:5000/callback\
          &state=s1&code_challenge={challenge}&code_challenge_method=S256"
     );
     let code =
         mesh.call(&call, Value::Null).await.is(200).body["code"].as_str().unwrap().to_owned();
     let exchange = |verifier: &str| {
-        json!({ "grant_type": "authorization_code", "code": code, "client_id": "cli",
-            "redirect_uri": "http://127.0.0.1:5000/back", "code_verifier": verifier })
+        json!({ "grant_type": "authorization_code", "code": code, "client_id": "lightning",
+            "redirect_uri": "http://127.0.0.1:5000/callback", "code_verifier": verifier })
     };
     let answered = mesh.call("POST /api/v1/auth/token", exchange(verifier)).await;
     assert!(answered.is(200).body["access_token"].is_string());
