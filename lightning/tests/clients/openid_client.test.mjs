@@ -40,6 +40,15 @@ for (const [method, auth] of [
   });
 }
 
+test("a client registers through the gateway", async () => {
+  const answer = await fetch(new URL("/oauth/register", gateway), {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ redirect_uris: [redirectUri], token_endpoint_auth_method: "none" }),
+  });
+  assert.equal(answer.status, 201, await answer.text());
+});
+
 test("a client proves who it is, and reads the user, through the gateway", async () => {
   const config = await register({ token_endpoint_auth_method: "client_secret_basic" }, oidc.ClientSecretBasic());
   const { access_token } = await codeFlow(config);

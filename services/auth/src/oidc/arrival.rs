@@ -25,6 +25,8 @@ pub(super) async fn arrive(request: Request, next: Next) -> Response {
         && let Ok(caller) = gate.identify(&parts).await
         && caller.via.as_deref() == Some(EDGE)
     {
+        // The token there is the gateway's, and no credential of the client.
+        parts.headers.remove(header::AUTHORIZATION);
         if let Some(credential) = credential {
             parts.headers.insert(header::AUTHORIZATION, credential);
         }
