@@ -19,6 +19,10 @@ need() { # command, Debian package
 }
 need npm npm
 need python3 python3-venv
+if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+  echo "Node.js $(node --version) is too old for openid-client: 20 or later is needed" >&2
+  exit 1
+fi
 need chromium chromium
 
 mkdir -p "$work"

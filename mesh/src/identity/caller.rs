@@ -42,7 +42,8 @@ pub struct Caller {
     /// credential as patterns, `*` if it has none. Empty, policies give nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reach: Vec<String>,
-    /// The user who owns an API key.
+    /// The owner of an API key: a user by the bare id, anybody else as `service-account:<id>` or
+    /// `agent:<id>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_id: Option<String>,
     /// The session that the access token belongs to.
@@ -181,7 +182,8 @@ impl Caller {
 
     /// The user who calls, by themselves or with a key of theirs.
     pub fn user_id(&self) -> Option<&str> {
-        self.subject.strip_prefix("user:").or(self.owner_id.as_deref())
+        let owner = self.owner_id.as_deref().filter(|owner| !owner.contains(':'));
+        self.subject.strip_prefix("user:").or(owner)
     }
 
     /// The organisation whose rows the caller may touch. PERMISSION_DENIED for callers who belong to
@@ -390,6 +392,8 @@ mod tests {
         assert_eq!(caller.user_id(), None);
         caller.owner_id = Some("u".to_owned());
         assert_eq!(caller.user_id(), Some("u"));
+        caller.owner_id = Some("service-account:s".to_owned());
+        assert_eq!(caller.user_id(), None);
         assert_eq!(Caller::new("user:v", "v", ["*"]).user_id(), Some("v"));
     }
 

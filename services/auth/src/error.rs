@@ -182,6 +182,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a code, a token or whoever it speaks for is not good for says no more than this.
+    pub(crate) fn grant_invalid() -> Self {
+        Self::Credential(CredentialError::GrantInvalid)
+    }
+
     pub(crate) fn user_invalid(wrong: Violations) -> Self {
         Self::UserInvalid(wrong.0)
     }

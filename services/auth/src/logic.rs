@@ -225,7 +225,7 @@ impl Auth {
     /// The scopes that a credential made by this caller gets: those asked for, which the caller must
     /// hold, or all that the caller has. A caller who is narrower than its user passes on no more than
     /// it has.
-    async fn scopes_for(
+    fn scopes_for(
         &self,
         caller: &Caller,
         user: &User,
@@ -234,7 +234,7 @@ impl Auth {
         if !asked.is_empty() {
             return check_scopes(&user.organization_id, asked, &caller.permissions);
         }
-        let all = self.principal_of(user).await?.permissions;
+        let all = self.principal_of(user).permissions;
         let is_whole = permissions::missing(&caller.permissions, &all).is_none();
         Ok(if is_whole { Vec::new() } else { caller.permissions.clone() })
     }

@@ -12,14 +12,11 @@ use axum::{
     routing::{get, post},
 };
 use http::request::Parts;
-use lightning_mesh::{
-    identity::{ADDRESS, Caller, Gate},
-    serve::Peer,
-};
+use lightning_mesh::{identity::Caller, serve::Peer};
 
 use crate::logic::Auth;
 
-mod arrival;
+pub(crate) mod arrival;
 pub(crate) mod authorize;
 mod cors;
 mod device;
@@ -67,18 +64,13 @@ pub(crate) fn router(auth: Arc<Auth>) -> Router {
 pub(crate) struct CallerAddress(pub(crate) Option<IpAddr>);
 
 impl CallerAddress {
-    pub(crate) async fn of(parts: &Parts) -> Self {
-        // Found out on the way in, before the credential of the client took its place again.
+    pub(crate) fn of(parts: &Parts) -> Self {
+        // The gateway's word was looked at on the way in.
         if let Some(caller) = parts.extensions.get::<Caller>() {
             return Self(caller.address);
         }
-        let gate = parts.extensions.get::<Arc<Gate>>();
-        let told = match gate.filter(|_| parts.headers.contains_key(ADDRESS)) {
-            Some(gate) => gate.identify(parts).await.ok().and_then(|caller| caller.address),
-            None => None,
-        };
         let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.addr);
-        Self(told.or_else(|| peer.map(|addr| addr.ip().to_canonical())))
+        Self(peer.map(|addr| addr.ip().to_canonical()))
     }
 }
 
@@ -86,6 +78,6 @@ impl<S: Sync> FromRequestParts<S> for CallerAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(parts).await)
+        Ok(Self::of(parts))
     }
 }

@@ -57,6 +57,7 @@ pub(crate) fn router(auth: Arc<Auth>) -> Router {
         .route("/account/upstream/{name}/callback", get(upstream::back))
         .route("/account/verify", get(ask::verify).post(ask::verify_given))
         .route("/account/sessions", get(account::sessions).post(account::end_sessions))
+        .layer(axum::middleware::from_fn(crate::oidc::arrival::arrive))
         .with_state(auth)
 }
 

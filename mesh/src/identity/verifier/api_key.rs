@@ -90,7 +90,8 @@ impl ApiKey {
         caller.organization_id = answer.organization_id;
         caller.groups = answer.groups;
         caller.reach = answer.reach;
-        caller.owner_id = Some(answer.user_id).filter(|id| !id.is_empty());
+        let owners = [answer.user_id, answer.owner_subject];
+        caller.owner_id = owners.into_iter().find(|owner| !owner.is_empty());
         let allowed = answer.allowed_addresses;
         Self {
             caller,

@@ -22,7 +22,7 @@ use crate::{
         tickets::{self, Kind, Ticket},
         users::{self, Change, User},
     },
-    error::{CredentialError, FactorError},
+    error::FactorError,
     lockout::Axis,
     mail::Stamp,
     passwords,
@@ -83,11 +83,7 @@ impl Auth {
         check_new(new, user)?;
         let now = self.clock.now();
         let attempt = self.lockout.begin(&[Axis::Account(&user.id)], now)?;
-        let old = self
-            .store
-            .password_hash(&user.id)
-            .await?
-            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+        let old = self.store.password_hash(&user.id).await?.ok_or_else(Error::grant_invalid)?;
         let is_right = passwords::is_possible(current.expose())
             && self.passwords.verify(current, Some(&old)).await?;
         if !is_right {
@@ -158,7 +154,7 @@ impl Auth {
         }
         let user = self.user_in(caller, id).await?;
         // Whoever can set a password can become its owner.
-        must_hold(caller, &self.principal_of(&user).await?.permissions)?;
+        must_hold(caller, &self.principal_of(&user).permissions)?;
         let hash = self.store.password_hash(&user.id).await?.unwrap_or_default();
         let picture = tickets::picture(&users::email_key(&user.email), &hash);
         let about = About { picture, email_key: String::new() };

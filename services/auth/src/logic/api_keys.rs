@@ -103,7 +103,7 @@ impl Auth {
         let (user_id, _) = session_of(caller)?;
         let Some(account) = &draft.account else {
             let user = self.user(user_id.as_str()).await?;
-            let scopes = self.scopes_for(caller, &user, &draft.scopes).await?;
+            let scopes = self.scopes_for(caller, &user, &draft.scopes)?;
             return Ok((Owner::User(user_id), user.organization_id, scopes));
         };
         if !caller.permits("auth.write") {
@@ -166,7 +166,7 @@ impl Auth {
         }
         let owner = match &key.owner {
             Owner::User(id) => match self.acting_user(id).await {
-                Ok(user) => self.principal_of(&user).await?,
+                Ok(user) => self.principal_of(&user),
                 Err(Error::Credential(CredentialError::GrantInvalid)) => {
                     return Err(Error::Credential(CredentialError::ApiKeyRefused));
                 }

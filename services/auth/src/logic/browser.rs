@@ -243,6 +243,6 @@ impl Auth {
     /// What a user may do now, as patterns.
     pub(crate) async fn rights_of(&self, user: &UserId) -> Result<Vec<String>, Error> {
         let user = self.acting_user(user).await?;
-        Ok(self.principal_of(&user).await?.permissions)
+        Ok(self.principal_of(&user).permissions)
     }
 }

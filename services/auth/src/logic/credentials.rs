@@ -198,11 +198,7 @@ impl Auth {
     /// The caller, if they logged in lately, by themselves and not through an application of others.
     pub(crate) async fn recent(&self, caller: &Caller) -> Result<Recent, Error> {
         let (user, session) = session_of(caller)?;
-        let found = self
-            .store
-            .session(&session)
-            .await?
-            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+        let found = self.store.session(&session).await?.ok_or_else(Error::grant_invalid)?;
         let now = self.clock.now();
         if !(found.client_id.is_empty() || found.client_id == OWN_CLIENT)
             || !caller.actors.is_empty()

@@ -160,7 +160,7 @@ impl Auth {
                 if user.organization_id != caller.organization_id || user.disabled {
                     continue;
                 }
-                let subject = whole(self.principal_of(user).await?);
+                let subject = whole(self.principal_of(user));
                 if self.ask(&subject, &search.action, &resource, &search.setting).allowed {
                     found.push(user.id.to_string());
                 }

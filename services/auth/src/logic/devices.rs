@@ -108,7 +108,7 @@ impl Auth {
         let Some(device) = self.store.device(&id).await? else { return Ok(false) };
         let state = if approve { State::Approved } else { State::Denied };
         let user = self.acting_user(&session.user_id).await?;
-        let held = self.principal_of(&user).await?.permissions;
+        let held = self.principal_of(&user).permissions;
         let scopes = requests::givable(&device.scopes, &held);
         let now = self.clock.now();
         let is_kept = self.store.decide_device(&id, state, &scopes, session, now).await?;

@@ -80,13 +80,9 @@ impl Auth {
         let (mut scopes, asked): (Vec<String>, Vec<String>) =
             demand.scopes.iter().cloned().partition(|scope| is_oidc_scope(scope));
         if !asked.is_empty() || client.first_party {
-            scopes.extend(self.scopes_for(caller, &user, &asked).await?);
+            scopes.extend(self.scopes_for(caller, &user, &asked)?);
         }
-        let agreed = self
-            .store
-            .session(&session_id)
-            .await?
-            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+        let agreed = self.store.session(&session_id).await?.ok_or_else(Error::grant_invalid)?;
         let terms = Terms { audiences: Vec::new(), jkt: None, ..agreed.terms };
         let (code, text) = Code::give(demand, user_id, session_id, scopes, terms, self.clock.now());
         let mut values = vec![("code", text.as_str())];
@@ -141,7 +137,7 @@ impl Auth {
         let result = match grant {
             AUTHORIZATION_CODE => self.code_grant(&asking).await,
             REFRESH_TOKEN => self.refresh_grant(&asking).await,
-            CLIENT_CREDENTIALS => self.credentials_grant(&asking).await,
+            CLIENT_CREDENTIALS => self.credentials_grant(&asking),
             TOKEN_EXCHANGE => self.exchange_grant(&asking).await,
             DEVICE_CODE => self.device_grant(&asking).await,
             JWT_BEARER => {
@@ -188,7 +184,7 @@ impl Auth {
     /// The user, if they may act.
     pub(super) async fn acting_user(&self, id: &UserId) -> Result<User, Error> {
         let user = self.store.user(id).await?.filter(|user| self.may_act(user));
-        user.ok_or(Error::Credential(CredentialError::GrantInvalid))
+        user.ok_or_else(Error::grant_invalid)
     }
 
     /// The resources that a token is asked for (RFC 8707), out of those that were agreed on; none of them

@@ -147,7 +147,7 @@ impl Auth {
         let Some(user) = self.store.user(&id).await?.filter(|user| !user.disabled) else {
             return Ok(None);
         };
-        let principal = self.principal_of(&user).await?;
+        let principal = self.principal_of(&user);
         let session = match token.sid.as_deref().map(SessionId::parse) {
             Some(Ok(id)) => self.store.session(&id).await?,
             Some(Err(_)) | None => None,

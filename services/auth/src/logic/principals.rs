@@ -15,7 +15,6 @@ use crate::{
         service_accounts::ServiceAccount,
         users::User,
     },
-    error::CredentialError,
 };
 
 impl Auth {
@@ -27,58 +26,46 @@ impl Auth {
     }
 
     /// A user with everything that roles and groups give.
-    #[expect(clippy::unused_async, reason = "who asks need not know that nothing is read for it")]
-    pub(crate) async fn principal_of(&self, user: &User) -> Result<Principal, Error> {
+    pub(crate) fn principal_of(&self, user: &User) -> Principal {
         let (organization, contract) = (user.organization_id.as_str(), contract::permissions());
         let subject = Subject::User(user.id.to_string());
         let directory = self.access.directory();
         let all = directory.resolve(organization, &subject.full(), &user.roles, contract);
-        Ok(Principal {
+        Principal {
             subject,
             name: user.name().to_owned(),
             organization_id: user.organization_id.clone(),
             roles: all.roles,
             groups: all.groups,
             permissions: all.permissions,
-        })
+        }
     }
 
-    /// Whoever a token speaks for, as they are now. [`Error::Credential(CredentialError::GrantInvalid)`] if they are gone, disabled
+    /// Whoever a token speaks for, as they are now. [`Error::grant_invalid()`] if they are gone, disabled
     /// or stopped.
     pub(crate) async fn principal(&self, subject: &Subject) -> Result<Principal, Error> {
         match subject {
             Subject::User(id) => {
-                let id = UserId::parse(id)
-                    .map_err(|_| Error::Credential(CredentialError::GrantInvalid))?;
+                let id = UserId::parse(id).map_err(|_| Error::grant_invalid())?;
                 let user = self.acting_user(&id).await?;
-                self.principal_of(&user).await
+                Ok(self.principal_of(&user))
             }
             Subject::ServiceAccount(id) => {
-                let account = self
-                    .service_account(id)
-                    .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+                let account = self.service_account(id).ok_or_else(Error::grant_invalid)?;
                 // An agent's own identity has one name only, by which it can be stopped.
                 if account.agent_id.is_some() {
-                    return Err(Error::Credential(CredentialError::GrantInvalid));
+                    return Err(Error::grant_invalid());
                 }
-                self.principal_of_account(&account)
-                    .ok_or(Error::Credential(CredentialError::GrantInvalid))
+                self.principal_of_account(&account).ok_or_else(Error::grant_invalid)
             }
             Subject::Agent(id) => {
                 let directory = self.access.directory();
-                let account = directory
-                    .account_of_agent(id)
-                    .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
-                self.principal_of_account(account)
-                    .ok_or(Error::Credential(CredentialError::GrantInvalid))
+                let account = directory.account_of_agent(id).ok_or_else(Error::grant_invalid)?;
+                self.principal_of_account(account).ok_or_else(Error::grant_invalid)
             }
             Subject::Client(id) => {
-                let client = self
-                    .client(id)
-                    .await?
-                    .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
-                self.own_principal_of_client(&client)
-                    .ok_or(Error::Credential(CredentialError::GrantInvalid))
+                let client = self.client(id).await?.ok_or_else(Error::grant_invalid)?;
+                self.own_principal_of_client(&client).ok_or_else(Error::grant_invalid)
             }
         }
     }
@@ -89,8 +76,7 @@ impl Auth {
     }
 
     /// Whom a client acts as in its own name: the service account that names it, or itself.
-    #[expect(clippy::unused_async, reason = "who asks need not know that nothing is read for it")]
-    pub(super) async fn principal_of_client(&self, client: &Client) -> Result<Principal, Error> {
+    pub(super) fn principal_of_client(&self, client: &Client) -> Result<Principal, Error> {
         let directory = self.access.directory();
         let principal = match directory.account_of_client(&client.id) {
             Some(account) if account.organization_id == client.organization_id => {
@@ -98,7 +84,7 @@ impl Auth {
             }
             Some(_) | None => self.own_principal_of_client(client),
         };
-        principal.ok_or(Error::Credential(CredentialError::GrantInvalid))
+        principal.ok_or_else(Error::grant_invalid)
     }
 
     /// A service account, or an agent, with everything it may do; none if it may not act.

@@ -85,9 +85,8 @@ impl Auth {
             (verified.owner, verified.permissions)
         } else {
             let given = self.given(token, "initial access token", self.clock.now()).await;
-            let (principal, permissions) =
-                self.authority_of(&given.map_err(|_| refused())?).await.map_err(|_| refused())?;
-            (principal, permissions)
+            let given = given.map_err(|_| refused())?;
+            self.authority_of(&given).await.map_err(|_| refused())?
         };
         let mut caller = Caller::new(principal.subject.full(), principal.name, permissions);
         caller.organization_id = principal.organization_id;

@@ -157,11 +157,8 @@ impl Auth {
     ) -> Result<Tokens, Error> {
         let client_id =
             if session.client_id.is_empty() { OWN_CLIENT } else { session.client_id.as_str() };
-        let client = self
-            .client(client_id)
-            .await?
-            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
-        let principal = self.principal_of(user).await?;
+        let client = self.client(client_id).await?.ok_or_else(Error::grant_invalid)?;
+        let principal = self.principal_of(user);
         let whole = client.permitted(&principal.permissions, &session.scopes);
         let scopes = minting.scopes.unwrap_or(&session.scopes);
         let (oidc, wanted): (Vec<String>, Vec<String>) =

@@ -192,7 +192,7 @@ impl Auth {
                 changed.roles.iter().filter(|role| !user.roles.contains(role)).cloned().collect();
             self.may_give_roles(caller, &directory, &user.organization_id, &added)?;
             // Nobody changes somebody who may do more: the address alone could be used to become them.
-            let held = self.principal_of(&user).await?.permissions;
+            let held = self.principal_of(&user).permissions;
             if caller.user_id() != Some(user.id.as_str()) {
                 must_hold(caller, &held)?;
             }
@@ -251,7 +251,7 @@ impl Auth {
             let reason = "the user is disabled, stopped, or of a disabled organisation".to_owned();
             return Ok(Verdict { allowed: false, reason });
         }
-        let Principal { roles, organization_id, .. } = self.principal_of(&user).await?;
+        let Principal { roles, organization_id, .. } = self.principal_of(&user);
         Ok(self.verdict(&organization_id, &roles, permission))
     }
 

@@ -15,7 +15,7 @@ use lightning_mesh::identity::{ADDRESS, CREDENTIAL, Gate};
 const EDGE: &str = "gateway";
 
 /// Puts the request right before it is answered.
-pub(super) async fn arrive(request: Request, next: Next) -> Response {
+pub(crate) async fn arrive(request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let credential = parts.headers.remove(CREDENTIAL);
     let gate = parts.extensions.get::<Arc<Gate>>().cloned();

@@ -17,7 +17,7 @@ use lightning_mesh::identity::{Caller, Gate};
 use serde_json::json;
 
 use super::token::posted;
-use crate::logic::Auth;
+use crate::{domain::principals::Subject, logic::Auth};
 
 /// Why nothing is told.
 struct Refusal {
@@ -99,9 +99,10 @@ async fn tell(auth: &Auth, mut parts: Parts, shown: &Shown) -> Result<Response, 
     value.set_sensitive(true);
     parts.headers.insert(header::AUTHORIZATION, value);
     let gate = parts.extensions.get::<Arc<Gate>>().cloned().ok_or_else(invalid)?;
-    // The gateway has looked at the token and its proof, which is not good twice.
-    let is_known = parts.extensions.get::<Caller>().is_some();
-    if !is_known {
+    // The gateway has looked at a token that came in the header, and at its proof, which is not good twice.
+    let subject = Subject::parse(&claims.sub).full();
+    let seen = parts.extensions.get::<Caller>().is_some_and(|caller| caller.subject == subject);
+    if !seen {
         gate.identify(&parts).await.map_err(|_| invalid())?;
     }
     if !claims.has_scope("openid") {

@@ -152,7 +152,7 @@ impl Visit {
     }
 
     async fn read(parts: &Parts, auth: &Auth) -> Result<Self, Response> {
-        let CallerAddress(address) = CallerAddress::of(parts).await;
+        let CallerAddress(address) = CallerAddress::of(parts);
         let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let origin = Origin::new(address, agent.unwrap_or_default());
         let sent = Cookie::new(&auth.config().issuer).read(&parts.headers);

@@ -20,7 +20,6 @@ use crate::{
         principals::{Principal, Subject},
         service_accounts::ServiceAccount,
     },
-    error::CredentialError,
     logic::sessions::Tokens,
     oidc::error::{OauthError, OauthResult},
     signing::AccessToken,
@@ -43,9 +42,8 @@ impl Auth {
                 return Err(error);
             }
         };
-        let principal: Principal = self
-            .principal_of_account(&account)
-            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+        let principal: Principal =
+            self.principal_of_account(&account).ok_or_else(Error::grant_invalid)?;
         if client.is_some_and(|client| client.organization_id != principal.organization_id) {
             return Err(OauthError::invalid_grant("the account is another organisation's"));
         }

@@ -15,7 +15,6 @@ use crate::{
         codes::Code,
         sessions::{Session, Terms},
     },
-    error::CredentialError,
     logic::sessions::{Minting, Tokens},
     oidc::error::{OauthError, OauthResult},
     secrets,
@@ -25,19 +24,15 @@ impl Auth {
     pub(super) async fn code_grant(&self, asking: &Asking<'_>) -> OauthResult<Tokens> {
         let hash = secrets::hash(asking.form.require("code")?);
         let now = asking.now;
-        let code = self
-            .store
-            .code(&hash)
-            .await?
-            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+        let code = self.store.code(&hash).await?.ok_or_else(Error::grant_invalid)?;
         if code.client_id != asking.client.id {
-            return Err(Error::Credential(CredentialError::GrantInvalid).into());
+            return Err(Error::grant_invalid().into());
         }
         if code.issued.is_some() {
             return Err(self.code_came_twice(asking, &code, now).await);
         }
         if !code.is_open_to(&asking.client.id, now) {
-            return Err(Error::Credential(CredentialError::GrantInvalid).into());
+            return Err(Error::grant_invalid().into());
         }
         let redirect_uri = asking.form.get("redirect_uri").unwrap_or_default();
         let verifier = asking.form.get("code_verifier").unwrap_or_default();
@@ -45,7 +40,7 @@ impl Auth {
         if !code.fits(redirect_uri, verifier) || !key_fits {
             self.store.burn_code(&hash).await?;
             self.audit(&asking.event("code.refused", Outcome::Denied, &owner(&code)));
-            return Err(Error::Credential(CredentialError::GrantInvalid).into());
+            return Err(Error::grant_invalid().into());
         }
         self.agreed_still(&code, now).await?;
         let user = self.acting_user(&code.user_id).await?;
@@ -60,11 +55,7 @@ impl Auth {
             now,
         );
         if !self.store.spend_code(&hash, &session).await? {
-            let code = self
-                .store
-                .code(&hash)
-                .await?
-                .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+            let code = self.store.code(&hash).await?.ok_or_else(Error::grant_invalid)?;
             return Err(self.code_came_twice(asking, &code, now).await);
         }
         self.end_excess(&user.id, now).await?;
@@ -79,7 +70,7 @@ impl Auth {
     async fn agreed_still(&self, code: &Code, now: Timestamp) -> OauthResult<()> {
         match self.agreement_stands(code, now).await? {
             true => Ok(()),
-            false => Err(Error::Credential(CredentialError::GrantInvalid).into()),
+            false => Err(Error::grant_invalid().into()),
         }
     }
 
@@ -91,11 +82,11 @@ impl Auth {
     ) -> OauthError {
         let event = asking.event("code.reused", Outcome::Denied, &owner(code));
         let Some(session) = &code.issued else {
-            return Error::Credential(CredentialError::GrantInvalid).into();
+            return Error::grant_invalid().into();
         };
         self.audit(&event.on("session", session.as_str()));
         match self.end(session, now).await {
-            Ok(()) => Error::Credential(CredentialError::GrantInvalid).into(),
+            Ok(()) => Error::grant_invalid().into(),
             Err(error) => error.into(),
         }
     }

@@ -10,9 +10,9 @@ use crate::{
 };
 
 impl Auth {
-    pub(super) async fn credentials_grant(&self, asking: &Asking<'_>) -> OauthResult<Tokens> {
+    pub(super) fn credentials_grant(&self, asking: &Asking<'_>) -> OauthResult<Tokens> {
         let client = &asking.client;
-        let principal = self.principal_of_client(client).await?;
+        let principal = self.principal_of_client(client)?;
         let asked = asking.scopes();
         let granted = if asked.is_empty() {
             principal.permissions.clone()

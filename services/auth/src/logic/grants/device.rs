@@ -5,7 +5,6 @@ use crate::{
     Error,
     audit::Outcome,
     domain::sessions::{Session, Terms},
-    error::CredentialError,
     logic::sessions::{Minting, Tokens},
     oidc::error::OauthResult,
 };
@@ -16,7 +15,7 @@ impl Auth {
         let now = asking.now;
         let approved = self.redeem_device_code(&asking.client, device_code, now).await?;
         if approved.terms.jkt.is_some() && approved.terms.jkt != asking.jkt {
-            return Err(Error::Credential(CredentialError::GrantInvalid).into());
+            return Err(Error::grant_invalid().into());
         }
         let user = self.acting_user(&approved.user_id).await?;
         let audiences = self.audiences(asking.form, &approved.terms.audiences)?;

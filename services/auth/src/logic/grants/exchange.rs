@@ -7,6 +7,8 @@
 //! the actor and of the client; the audience of the subject's token; the shorter of both lives. Chains end
 //! at four, nobody acts twice in one, nobody acts for themselves, and organisations do not mix.
 
+use std::sync::Arc;
+
 use lightning_mesh::clock::Timestamp;
 
 use super::{Asking, Auth, EVERY_SERVICE};
@@ -84,7 +86,7 @@ impl Auth {
         let client = &asking.client;
         let limits = client.principal().permissions;
         let Some(text) = asking.form.get("actor_token") else {
-            let actor = self.principal_of_client(client).await?;
+            let actor = self.principal_of_client(client)?;
             let allowed = actor.permissions.clone();
             return Ok((actor, allowed, None));
         };
@@ -114,7 +116,7 @@ impl Auth {
         text: &str,
         what: &'static str,
         now: Timestamp,
-    ) -> OauthResult<AccessClaims> {
+    ) -> OauthResult<Arc<AccessClaims>> {
         let refused =
             || OauthError::invalid_grant(format!("the {what} is not a good access token"));
         let given = self.read_access_token(text).ok_or_else(refused)?;
@@ -125,7 +127,7 @@ impl Auth {
                 return Err(refused());
             }
         }
-        Ok((*given).clone())
+        Ok(given)
     }
 
     /// Whom a token speaks for, as they are now, and what they may do with it.

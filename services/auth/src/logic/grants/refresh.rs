@@ -19,7 +19,6 @@ use crate::{
         permissions,
         sessions::{RefreshToken, Session, Worth},
     },
-    error::CredentialError,
     logic::sessions::{Minting, Tokens},
     oidc::error::{OauthError, OauthResult},
 };
@@ -33,14 +32,10 @@ struct Turn {
 impl Auth {
     pub(super) async fn refresh_grant(&self, asking: &Asking<'_>) -> OauthResult<Tokens> {
         let sent = asking.form.require("refresh_token")?;
-        let token =
-            RefreshToken::parse(sent).ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+        let token = RefreshToken::parse(sent).ok_or_else(Error::grant_invalid)?;
         let now = asking.now;
-        let session = self
-            .store
-            .session(&token.session_id())
-            .await?
-            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+        let session =
+            self.store.session(&token.session_id()).await?.ok_or_else(Error::grant_invalid)?;
         // Everything about who asks comes before what the token is worth: a stranger with a copy learns
         // nothing from it and ends nothing.
         may_refresh(&session, asking)?;
@@ -48,7 +43,7 @@ impl Auth {
             return Err(self.token_came_twice(asking, &session, now).await);
         }
         let user = self.acting_user(&session.user_id).await?;
-        let principal = self.principal_of(&user).await?;
+        let principal = self.principal_of(&user);
         let held = asking.client.permitted(&principal.permissions, &session.scopes);
         let scopes = narrower(&held, &session, asking)?;
         let audiences = self.audiences(asking.form, &session.terms.audiences)?;
@@ -74,15 +69,14 @@ impl Auth {
         let now = asking.now;
         match self.worth_of(&session, token, now) {
             Worth::Good => {}
-            Worth::Nothing => return Err(Error::Credential(CredentialError::GrantInvalid).into()),
+            Worth::Nothing => return Err(Error::grant_invalid().into()),
             Worth::Replayed => return Err(self.token_came_twice(asking, &session, now).await),
         }
         if session.is_repeated(token, self.config.refresh_grace, now) {
             return self.same_again(session);
         }
-        let (mut refreshed, next) = session
-            .refreshed(token, self.lifetime(), now)
-            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+        let (mut refreshed, next) =
+            session.refreshed(token, self.lifetime(), now).ok_or_else(Error::grant_invalid)?;
         if !self.config.refresh_grace.is_zero() {
             let sealed = self.seal.close(&about(&refreshed), next.expose().as_bytes());
             refreshed.successor = Some(STANDARD.encode(sealed));
@@ -91,18 +85,14 @@ impl Auth {
             return Ok(Turn { session: refreshed, next });
         }
         // Somebody else used the same token between the two looks.
-        let session = self
-            .store
-            .session(&session.id)
-            .await?
-            .ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+        let session = self.store.session(&session.id).await?.ok_or_else(Error::grant_invalid)?;
         if session.is_repeated(token, self.config.refresh_grace, now) {
             return self.same_again(session);
         }
         if session.worth(token, now) == Worth::Replayed {
             return Err(self.token_came_twice(asking, &session, now).await);
         }
-        Err(Error::Credential(CredentialError::GrantInvalid).into())
+        Err(Error::grant_invalid().into())
     }
 
     /// What a token is worth, one that comes again within the grace being good.
@@ -114,10 +104,10 @@ impl Auth {
 
     fn same_again(&self, session: Session) -> OauthResult<Turn> {
         let sealed = session.successor.as_ref().and_then(|text| STANDARD.decode(text).ok());
-        let sealed = sealed.ok_or(Error::Credential(CredentialError::GrantInvalid))?;
+        let sealed = sealed.ok_or_else(Error::grant_invalid)?;
         let opened = self.seal.open(&about(&session), &sealed).map_err(Error::from)?;
         let next = std::str::from_utf8(&opened).ok().and_then(RefreshToken::parse);
-        Ok(Turn { next: next.ok_or(Error::Credential(CredentialError::GrantInvalid))?, session })
+        Ok(Turn { next: next.ok_or_else(Error::grant_invalid)?, session })
     }
 
     async fn token_came_twice(
@@ -130,7 +120,7 @@ impl Auth {
         let event = asking.event("refresh_token.reused", Outcome::Denied, &subject);
         self.audit(&event.on("session", session.id.as_str()));
         match self.end(&session.id, now).await {
-            Ok(()) => Error::Credential(CredentialError::GrantInvalid).into(),
+            Ok(()) => Error::grant_invalid().into(),
             Err(error) => error.into(),
         }
     }
@@ -153,7 +143,7 @@ fn may_refresh(session: &Session, asking: &Asking<'_>) -> OauthResult<()> {
     if (session.client_id == asking.client.id || is_own) && key_fits {
         Ok(())
     } else {
-        Err(Error::Credential(CredentialError::GrantInvalid).into())
+        Err(Error::grant_invalid().into())
     }
 }
 

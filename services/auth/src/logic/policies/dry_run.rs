@@ -110,7 +110,7 @@ impl Auth {
                 if people.len() >= most {
                     return Ok((people, true));
                 }
-                people.push(whole(self.principal_of(user).await?));
+                people.push(whole(self.principal_of(user)));
             }
         }
     }
